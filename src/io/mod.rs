@@ -1,0 +1,123 @@
+//! The one seam between ringpost and the machine it runs on: network, disk, clock and tasks of one core.
+//!
+//! Everything above is generic over [`Machine`]; two of them exist: `glommio` (io_uring, one pinned executor a core) and
+//! `sim` (seeded, with a virtual clock and a disk that tears and forgets). Nothing is `Send`: a machine belongs to its core.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+pub mod aligned;
+
+pub use aligned::Aligned;
+
+/// One core of the machine.
+pub trait Machine: Clone + 'static {
+    /// A connection with a client.
+    type Stream: Stream;
+    /// The disk as this core reaches it.
+    type Disk: Disk;
+
+    /// The disk.
+    fn disk(&self) -> &Self::Disk;
+
+    /// Time since some fixed moment before the start; never goes back.
+    fn now(&self) -> Duration;
+
+    /// Microseconds since the Unix epoch; may go back when the clock is set.
+    fn wall_clock(&self) -> u64;
+
+    /// Ends after at least `time`. Coarse: a core has few timers, not one a connection.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
+
+    /// Starts a task on this core. A task that panics ends alone and is counted.
+    fn spawn(&self, class: Class, task: impl Future<Output = ()> + 'static);
+}
+
+/// What kind of work a task does: each kind has its guaranteed share of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Accepting, sessions and the writing of the spool.
+    Intake,
+    /// Bringing messages to where they are to go.
+    Delivery,
+}
+
+/// A connection with a client. Reads and writes complete in the poll that finds the socket ready, so that an idle
+/// connection needs no buffer.
+pub trait Stream: 'static {
+    /// Receives into `buffer`; `Ok(0)` is the end of the stream.
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Sends from `buffer` and says how much of it was taken.
+    fn poll_write(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Says that nothing more will be sent.
+    fn shutdown(&mut self);
+}
+
+/// Files and directories. Paths are absolute.
+#[allow(async_fn_in_trait, reason = "a machine belongs to one core: no future here is ever Send")]
+pub trait Disk: Clone + 'static {
+    /// An open file.
+    type File: File;
+
+    /// Opens a file.
+    async fn open(&self, path: &Path, how: Open) -> io::Result<Self::File>;
+
+    /// Creates a directory that only ringpost's user can enter; `AlreadyExists` where there is one.
+    async fn create_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Renames a file, replacing one of the new name. Durable once the directories involved are synced.
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file's name. Durable once its directory is synced.
+    async fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Brings the names in a directory to stable storage.
+    async fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// The names in a directory, sorted. Only for the start: the real one blocks.
+    async fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+
+    /// Octets that may still be written on the file system that holds `path`.
+    async fn free_octets(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// For reading, which must exist. Reads may be of any size.
+    Read,
+    /// A new or truncated one for writing; writes may be of any size.
+    Create,
+    /// For reading and writing past the page cache where the file system can (offsets, lengths and memory in multiples of
+    /// [`aligned::BLOCK`]); made if it is not there, never truncated.
+    Direct,
+}
+
+/// An open file; clones are the same file. Buffers are owned by the operation while it runs, and come back with its result:
+/// an operation whose future is dropped still ends by itself.
+#[allow(async_fn_in_trait, reason = "a machine belongs to one core: no future here is ever Send")]
+pub trait File: Clone + 'static {
+    /// Writes `range` of the buffer at `offset`: all of it, or an error.
+    async fn write_at(&self, buffer: Aligned, range: std::ops::Range<usize>, offset: u64) -> (io::Result<()>, Aligned);
+
+    /// Writes as [`File::write_at`] does, then brings the data to stable storage. An error says nothing about what is there
+    /// now; it is never right to sync again and believe the answer.
+    async fn write_synced(&self, buffer: Aligned, range: std::ops::Range<usize>, offset: u64) -> (io::Result<()>, Aligned);
+
+    /// Reads up to `length` octets from `offset` to the front of the buffer; fewer only at the end of the file.
+    async fn read_at(&self, buffer: Aligned, length: usize, offset: u64) -> (io::Result<usize>, Aligned);
+
+    /// Brings data and size to stable storage.
+    async fn sync(&self) -> io::Result<()>;
+
+    /// The file's size in octets.
+    async fn length(&self) -> io::Result<u64>;
+
+    /// Whether writes go past the page cache.
+    fn is_direct(&self) -> bool;
+}

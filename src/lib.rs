@@ -1,0 +1,4 @@
+//! ringpost: a thread-per-core SMTP and LMTP front end.
+
+pub mod mail;
+pub mod io;

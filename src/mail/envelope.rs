@@ -1,0 +1,80 @@
+//! The envelope of a message (RFC 5321 §2.3.1) and what is known of its content.
+
+use std::net::SocketAddr;
+
+use super::{Mailbox, MessageId, ReversePath, SessionId};
+
+/// The protocol a message came in by: what it says after `with` in its Received field (RFC 3848, RFC 6531 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HELO was said.
+    Smtp,
+    /// EHLO was said.
+    Esmtp,
+    /// LHLO was said (RFC 2033).
+    Lmtp,
+}
+
+/// The MAIL parameter BODY (RFC 6152, RFC 3030).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyType {
+    /// `BODY=7BIT`, or the parameter absent.
+    #[default]
+    SevenBit,
+    /// `BODY=8BITMIME`.
+    EightBitMime,
+    /// `BODY=BINARYMIME`: bare CR and LF are content; only BDAT may carry it.
+    BinaryMime,
+}
+
+/// Who handed the message over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The peer's address and port.
+    pub address: SocketAddr,
+    /// The argument of HELO, EHLO or LHLO, as it was given.
+    pub helo: Box<str>,
+    /// How it spoke.
+    pub protocol: Protocol,
+}
+
+/// What travels with a message outside its content (RFC 5321 §2.3.1), and who brought it when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Named in the 250, in Received and in every line of the log.
+    pub id: MessageId,
+    /// The session that brought it.
+    pub session: SessionId,
+    /// Microseconds since the Unix epoch at which DATA or the first BDAT was received.
+    pub received_at: u64,
+    /// Where failures are reported to.
+    pub reverse_path: ReversePath,
+    /// Where it is to go, in the order of the RCPT commands, duplicates included; never empty once content is received.
+    pub recipients: Vec<Mailbox>,
+    /// The declared kind of content.
+    pub body: BodyType,
+    /// `SMTPUTF8` was given with MAIL (RFC 6531 §3.4).
+    pub smtputf8: bool,
+    /// Who brought it.
+    pub client: Client,
+}
+
+/// What the one receive pass learned of a message's content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Octets as they came over the wire, stuffed dots included, end of data excluded.
+    pub octets: u64,
+    /// Octets from the start up to and including the CR LF that ends the last header field; equals `octets` where no
+    /// empty line was seen.
+    pub header_octets: u64,
+    /// The longest line, without its CR LF.
+    pub longest_line: u64,
+    /// An octet above 127 was seen.
+    pub eight_bit: bool,
+    /// A CR without LF after it was seen.
+    pub bare_cr: bool,
+    /// An LF without CR before it was seen.
+    pub bare_lf: bool,
+    /// Lines that begin with a dot carry one more (RFC 5321 §4.5.2): the message came by DATA.
+    pub dot_stuffed: bool,
+}
