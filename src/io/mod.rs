@@ -10,6 +10,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub mod aligned;
+pub mod glommio;
+pub mod handover;
+pub mod vitals;
+pub mod wait;
 
 pub use aligned::Aligned;
 

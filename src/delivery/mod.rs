@@ -1,0 +1,8 @@
+//! Bringing messages to where they are to go. Content comes as slices from whoever reads the spool.
+
+pub mod maildir;
+pub mod retry;
+pub mod text;
+
+pub use maildir::{Delivered, Maildirs};
+pub use retry::Retry;

@@ -1,0 +1,174 @@
+//! The real machine: one glommio executor a core, with a ring of our own for the disk.
+//!
+//! This folder alone names glommio. Fences against its known defects stand here: every task is caught when it panics; an
+//! executor that ends is noticed by its vitals; what other threads bring comes as ordinary I/O through one doorbell; the
+//! watchdog of the control plane interrupts a wait that should not be.
+
+mod disk;
+mod ring;
+mod stream;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_lite::FutureExt;
+use glommio::io::BufferedFile;
+use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
+
+pub use disk::{RingDisk, RingFile};
+pub use ring::Ring;
+pub use stream::{BoundListener, Listener, TcpStream};
+
+use super::handover::Doorbell;
+use super::vitals::Vitals;
+use super::{Class, Machine};
+
+/// Memory that glommio registers with the kernel for its own file buffers, which nothing here uses.
+const IO_MEMORY: usize = 64 * 1024;
+
+/// How a core is set up.
+#[derive(Clone, Debug)]
+pub struct CoreSetup {
+    /// The thread's name.
+    pub name: String,
+    /// The CPU it is pinned to.
+    pub cpu: usize,
+    /// Percent of the core that delivery is guaranteed.
+    pub delivery_share: u8,
+    /// Rung by whoever has something for the core.
+    pub doorbell: Arc<Doorbell>,
+    /// Where it shows that it lives.
+    pub vitals: Arc<Vitals>,
+}
+
+/// One core; clones are the same core.
+#[derive(Clone)]
+pub struct GlommioMachine(Rc<Inner>);
+
+struct Inner {
+    disk: RingDisk,
+    intake: TaskQueueHandle,
+    delivery: TaskQueueHandle,
+    started: Instant,
+    setup: CoreSetup,
+    visitors: RefCell<Vec<Box<dyn Fn()>>>,
+}
+
+impl GlommioMachine {
+    /// Starts a core on a thread of its own; it ends when the future that `work` makes has ended. The result comes through
+    /// `join` of the handle.
+    pub fn start<F: Future<Output = ()> + 'static>(
+        setup: CoreSetup,
+        work: impl FnOnce(GlommioMachine) -> F + Send + 'static,
+    ) -> io::Result<std::thread::JoinHandle<io::Result<()>>> {
+        std::thread::Builder::new().name(setup.name.clone()).spawn(move || {
+            let vitals = EndOnDrop(setup.vitals.clone());
+            let executor = LocalExecutorBuilder::new(Placement::Fixed(setup.cpu))
+                .name(&setup.name)
+                .io_memory(IO_MEMORY)
+                .make()?;
+            let done = executor.run(async move {
+                let machine = GlommioMachine::new(setup)?;
+                machine.clone().answer_doorbell();
+                work(machine).await;
+                Ok(())
+            });
+            drop(vitals);
+            done
+        })
+    }
+
+    fn new(setup: CoreSetup) -> io::Result<GlommioMachine> {
+        let ring = Ring::new(&*setup.doorbell, setup.vitals.clone())?;
+        let queue = |share: u8, name| {
+            let shares = Shares::Static(usize::from(share.clamp(1, 99)) * 10);
+            glommio::executor().create_task_queue(shares, Latency::NotImportant, name)
+        };
+        let intake = queue(100 - setup.delivery_share.min(99), "intake");
+        let delivery = queue(setup.delivery_share, "delivery");
+        let disk = RingDisk { ring };
+        let visitors = RefCell::default();
+        Ok(GlommioMachine(Rc::new(Inner { disk, intake, delivery, started: Instant::now(), setup, visitors })))
+    }
+
+    /// Calls `visit` whenever the doorbell was rung.
+    pub fn on_doorbell(&self, visit: impl Fn() + 'static) {
+        self.0.visitors.borrow_mut().push(Box::new(visit));
+    }
+
+    /// Signs of life of this core.
+    pub fn vitals(&self) -> &Arc<Vitals> {
+        &self.0.setup.vitals
+    }
+
+    /// Reads the doorbell for ever and sees who rang: the ring with completions, or another thread with an answer.
+    fn answer_doorbell(self) {
+        let doorbell = self.0.setup.doorbell.clone();
+        self.clone().spawn(Class::Intake, async move {
+            // SAFETY: a copy of the descriptor of its own, which the file may close.
+            let event = unsafe { BufferedFile::from_raw_fd(libc::dup(doorbell.as_raw_fd())) };
+            loop {
+                if let Err(error) = event.read_at(0, 8).await {
+                    panic!("a core cannot hear its doorbell: {error}");
+                }
+                doorbell.answer();
+                self.0.setup.vitals.progressed();
+                self.0.disk.ring.reap();
+                self.0.visitors.borrow().iter().for_each(|visit| visit());
+            }
+        });
+    }
+}
+
+impl Machine for GlommioMachine {
+    type Stream = TcpStream;
+    type Disk = RingDisk;
+
+    fn disk(&self) -> &RingDisk {
+        &self.0.disk
+    }
+
+    fn now(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    fn wall_clock(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+    }
+
+    async fn sleep(&self, time: Duration) {
+        glommio::timer::sleep(time).await;
+    }
+
+    fn spawn(&self, class: Class, task: impl Future<Output = ()> + 'static) {
+        let queue = match class {
+            Class::Intake => self.0.intake,
+            Class::Delivery => self.0.delivery,
+        };
+        let vitals = self.0.setup.vitals.clone();
+        let caught = async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                vitals.panicked();
+            }
+        };
+        match glommio::spawn_local_into(caught, queue) {
+            Ok(task) => drop(task.detach()),
+            Err(error) => panic!("a core has lost its task queue: {error}"),
+        }
+    }
+}
+
+/// Says that the core is no more, however its thread ends.
+struct EndOnDrop(Arc<Vitals>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}

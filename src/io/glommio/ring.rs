@@ -1,0 +1,218 @@
+//! A ring of our own for the disk, inside the executor's thread.
+//!
+//! glommio's file operations cannot link a write to its sync, consume their buffers, and do names on one blocking thread; here
+//! all of that is io_uring. Completions ring the core's doorbell, whose reader calls [`Ring::reap`].
+
+use std::cell::RefCell;
+use std::ffi::CString;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use io_uring::{IoUring, squeue};
+
+use crate::io::aligned::Aligned;
+use crate::io::vitals::Vitals;
+
+/// Entries of the submission queue; more operations at a time wait in memory for their turn in it.
+const ENTRIES: u32 = 256;
+
+/// What the kernel uses while an operation runs; it stays until the operation has ended, whether or not anyone waits.
+pub enum Keep {
+    /// Memory to write from or read into, and the file.
+    Buffer(Aligned, Rc<OwnedFd>),
+    /// The file.
+    File(Rc<OwnedFd>),
+    /// Paths.
+    Paths(CString, Option<CString>),
+}
+
+impl Keep {
+    /// The buffer, if one was kept.
+    pub fn into_buffer(self) -> Option<Aligned> {
+        match self {
+            Keep::Buffer(buffer, _) => Some(buffer),
+            Keep::File(_) | Keep::Paths(..) => None,
+        }
+    }
+}
+
+/// The ring; clones are the same ring.
+#[derive(Clone)]
+pub struct Ring(Rc<Inner>);
+
+struct Inner {
+    uring: RefCell<IoUring>,
+    operations: RefCell<Operations>,
+    vitals: Arc<Vitals>,
+}
+
+#[derive(Default)]
+struct Operations {
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+}
+
+struct Slot {
+    generation: u32,
+    state: Option<Running>,
+}
+
+struct Running {
+    keep: Keep,
+    waker: Option<Waker>,
+    result: Option<i32>,
+    /// Nobody waits any more.
+    abandoned: bool,
+}
+
+/// Marks the completion of the last operation of a chain; one of an earlier operation tells that the chain failed there.
+const LAST: u64 = 1 << 63;
+
+impl Ring {
+    /// Makes the ring; completions become readable at `event`.
+    pub fn new(event: &impl AsRawFd, vitals: Arc<Vitals>) -> io::Result<Ring> {
+        let uring = IoUring::builder().setup_clamp().build(ENTRIES)?;
+        uring.submitter().register_eventfd(event.as_raw_fd())?;
+        Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations: RefCell::default(), vitals })))
+    }
+
+    /// Submits an operation. `entry` must point only into what is kept.
+    pub fn submit(&self, keep: Keep, entry: squeue::Entry) -> Operation {
+        self.start(keep, [None, Some(entry)])
+    }
+
+    /// Submits two operations of which the second runs only if the first did all it was asked to do; fails as the one does that
+    /// fails.
+    pub fn submit_linked(&self, keep: Keep, first: squeue::Entry, second: squeue::Entry) -> Operation {
+        let first = first.flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS);
+        self.start(keep, [Some(first), Some(second)])
+    }
+
+    fn start(&self, keep: Keep, chain: [Option<squeue::Entry>; 2]) -> Operation {
+        let key = self.0.operations.borrow_mut().begin(keep);
+        self.0.vitals.begun();
+        let [first, second] = chain;
+        let entries = first.map(|entry| entry.user_data(key)).into_iter();
+        let entries: Vec<_> = entries.chain(second.map(|entry| entry.user_data(key | LAST))).collect();
+        self.push(&entries);
+        Operation { ring: self.clone(), key }
+    }
+
+    fn push(&self, entries: &[squeue::Entry]) {
+        let mut uring = self.0.uring.borrow_mut();
+        loop {
+            // SAFETY: what the entries point to is kept in the operation's slot until the kernel has answered.
+            if unsafe { uring.submission().push_multiple(entries) }.is_ok() {
+                break;
+            }
+            // The queue is full: the kernel takes what is in it. It always does sooner or later; interruptions are retried.
+            let _ = uring.submit();
+        }
+        // An interruption or a busy kernel leaves entries in the queue: the next submission or reaping takes them along.
+        let _ = uring.submit();
+    }
+
+    /// Takes in all completions and wakes who waits for them.
+    pub fn reap(&self) {
+        let mut uring = self.0.uring.borrow_mut();
+        if !uring.submission().is_empty() {
+            let _ = uring.submit();
+        }
+        let mut operations = self.0.operations.borrow_mut();
+        for completion in uring.completion() {
+            if operations.complete(completion.user_data(), completion.result()) {
+                self.0.vitals.done();
+            }
+        }
+    }
+}
+
+impl Operations {
+    fn begin(&mut self, keep: Keep) -> u64 {
+        let state = Some(Running { keep, waker: None, result: None, abandoned: false });
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.slots[index as usize].state = state;
+                index
+            }
+            None => {
+                self.slots.push(Slot { generation: 0, state });
+                self.slots.len() as u32 - 1
+            }
+        };
+        let generation = self.slots[index as usize].generation;
+        u64::from(generation) << 32 | u64::from(index)
+    }
+
+    /// The slot of an operation, unless that has ended long since.
+    fn slot(&mut self, key: u64) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(key as u32 as usize)?;
+        (u64::from(slot.generation) == (key & !LAST) >> 32).then_some(slot)
+    }
+
+    fn vacate(&mut self, key: u64) -> Option<Running> {
+        let slot = self.slot(key)?;
+        // A generation stays below the bit that marks the last operation of a chain.
+        slot.generation = (slot.generation + 1) & 0x7FFF_FFFF;
+        let state = slot.state.take();
+        self.vacant.push(key as u32);
+        state
+    }
+
+    /// Takes in one completion; true if it was an abandoned operation, which has ended with it.
+    fn complete(&mut self, user_data: u64, result: i32) -> bool {
+        let Some(Slot { state: Some(running), .. }) = self.slot(user_data) else { return false };
+        if running.result.is_some() {
+            return false;
+        }
+        // The first of a chain answers only when it failed or did less than it should, and then the rest never runs.
+        let cut_short = user_data & LAST == 0 && result >= 0;
+        running.result = Some(if cut_short { -libc::EIO } else { result });
+        if let Some(waker) = running.waker.take() {
+            waker.wake();
+        }
+        running.abandoned && self.vacate(user_data).is_some()
+    }
+}
+
+/// An operation that the kernel works on. Dropped, it still runs to its end.
+pub struct Operation {
+    ring: Ring,
+    key: u64,
+}
+
+impl Future for Operation {
+    type Output = (io::Result<u32>, Keep);
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut operations = self.ring.0.operations.borrow_mut();
+        let running = operations.slot(self.key).and_then(|slot| slot.state.as_mut());
+        let Some(running) = running else { panic!("an operation is polled again after it ended") };
+        let Some(result) = running.result else {
+            running.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        let Some(Running { keep, .. }) = operations.vacate(self.key) else { return Poll::Pending };
+        self.ring.0.vitals.done();
+        let result = u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+        Poll::Ready((result, keep))
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let mut operations = self.ring.0.operations.borrow_mut();
+        let Some(Slot { state: Some(running), .. }) = operations.slot(self.key) else { return };
+        if running.result.is_none() {
+            running.abandoned = true;
+            return;
+        }
+        operations.vacate(self.key);
+        self.ring.0.vitals.done();
+    }
+}

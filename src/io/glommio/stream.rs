@@ -1,0 +1,83 @@
+//! Connections and listeners over glommio's sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use glommio::net;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::io::Stream;
+
+/// A connection.
+pub struct TcpStream(net::TcpStream);
+
+impl Stream for TcpStream {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+
+    fn shutdown(&mut self) {
+        // SAFETY: the descriptor is open as long as the stream is. A peer that is gone already is no error here.
+        unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_WR) };
+    }
+}
+
+impl Drop for TcpStream {
+    fn drop(&mut self) {
+        // A poll that is still armed would keep the connection open until the next turn of the reactor.
+        // SAFETY: as in `shutdown`.
+        unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+}
+
+/// A listening socket of one core.
+pub struct Listener(net::TcpListener);
+
+/// A listening socket, bound but not yet given to a core.
+pub struct BoundListener(Socket);
+
+impl BoundListener {
+    /// Binds `address` in a way that lets every core bind it too; the kernel spreads connections over them.
+    pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<BoundListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_keepalive(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(BoundListener(socket))
+    }
+
+    /// The address it is bound to: with the port that was chosen where 0 was asked for.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// Gives it to the core that this is called on.
+    pub fn into_listener(self) -> Listener {
+        use std::os::fd::FromRawFd;
+        // SAFETY: the descriptor is a listening socket and from here on the listener's alone.
+        Listener(unsafe { net::TcpListener::from_raw_fd(self.0.into_raw_fd()) })
+    }
+}
+
+impl Listener {
+    /// The next connection and its peer.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let stream = self.0.accept().await?;
+        let peer = stream.peer_addr()?;
+        Ok((TcpStream(stream), peer))
+    }
+}

@@ -1,0 +1,129 @@
+//! How an envelope is written in a record, and the bounded cursor that everything in a record is read with.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::mail::{BodyType, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+
+/// The octets are no record of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the record's payload is malformed")]
+pub struct Malformed;
+
+/// Reads numbers and texts from the front of octets; never past their end.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    /// At the front of `octets`.
+    pub fn new(octets: &'a [u8]) -> Cursor<'a> {
+        Cursor(octets)
+    }
+
+    /// The next `count` octets.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.take(N)?.try_into().map_err(|_| Malformed)
+    }
+
+    /// One octet.
+    pub fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    /// Two octets.
+    pub fn u16(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    /// Four octets.
+    pub fn u32(&mut self) -> Result<u32, Malformed> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    /// Eight octets.
+    pub fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// A text, as [`put_text`] wrote it.
+    pub fn text(&mut self) -> Result<&'a str, Malformed> {
+        let length = usize::from(self.u16()?);
+        std::str::from_utf8(self.take(length)?).map_err(|_| Malformed)
+    }
+
+    /// Nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Appends a text of at most 65,535 octets; a longer one is cut at a character's end.
+pub fn put_text(text: &str, to: &mut Vec<u8>) {
+    let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
+    to.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    to.extend_from_slice(text.as_bytes());
+}
+
+/// Appends `envelope`, without its id: that stands in the record's header.
+pub fn encode_envelope(envelope: &Envelope, to: &mut Vec<u8>) {
+    to.extend_from_slice(&envelope.session.0.to_le_bytes());
+    to.extend_from_slice(&envelope.received_at.to_le_bytes());
+    to.push(envelope.body as u8);
+    to.push(u8::from(envelope.smtputf8));
+    to.push(envelope.client.protocol as u8);
+    match envelope.client.address.ip() {
+        IpAddr::V4(address) => to.extend_from_slice(&address.to_ipv6_mapped().octets()),
+        IpAddr::V6(address) => to.extend_from_slice(&address.octets()),
+    }
+    to.extend_from_slice(&envelope.client.address.port().to_le_bytes());
+    put_text(&envelope.client.helo, to);
+    match &envelope.reverse_path {
+        ReversePath::Null => put_text("", to),
+        ReversePath::Mailbox(mailbox) => put_text(&mailbox.to_string(), to),
+    }
+    to.extend_from_slice(&(envelope.recipients.len() as u32).to_le_bytes());
+    for recipient in &envelope.recipients {
+        put_text(&recipient.to_string(), to);
+    }
+}
+
+/// Reads what [`encode_envelope`] wrote.
+pub fn decode_envelope(cursor: &mut Cursor<'_>, id: MessageId) -> Result<Envelope, Malformed> {
+    let session = SessionId(cursor.u64()?);
+    let received_at = cursor.u64()?;
+    let body = match cursor.u8()? {
+        0 => BodyType::SevenBit,
+        1 => BodyType::EightBitMime,
+        2 => BodyType::BinaryMime,
+        _ => return Err(Malformed),
+    };
+    let smtputf8 = cursor.u8()? != 0;
+    let protocol = match cursor.u8()? {
+        0 => Protocol::Smtp,
+        1 => Protocol::Esmtp,
+        2 => Protocol::Lmtp,
+        _ => return Err(Malformed),
+    };
+    let address = IpAddr::from(cursor.array::<16>()?).to_canonical();
+    let address = SocketAddr::new(address, cursor.u16()?);
+    let client = Client { address, helo: cursor.text()?.into(), protocol };
+    let reverse_path = match cursor.text()? {
+        "" => ReversePath::Null,
+        text => ReversePath::Mailbox(mailbox(text)?),
+    };
+    let count = cursor.u32()?;
+    let mut recipients = Vec::new();
+    for _ in 0..count {
+        recipients.push(mailbox(cursor.text()?)?);
+    }
+    Ok(Envelope { id, session, received_at, reverse_path, recipients, body, smtputf8, client })
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, Malformed> {
+    Mailbox::parse(text).map_err(|_| Malformed)
+}

@@ -1,0 +1,213 @@
+//! Which records are written and synced together: decided here, without I/O.
+//!
+//! While one batch is on its way to the disk the next one gathers; a lone record never waits for company, because a batch
+//! leaves as soon as the one before it has come to its end. One batch is in flight at a time, so what a crash can tear is only
+//! ever the last thing written.
+
+use super::record::{Draft, Kind, RECORD_MAX};
+use super::segment::{SEGMENT_HEADER, encode_header};
+use crate::io::Aligned;
+use crate::io::aligned::blocks;
+use crate::io::wait::Latch;
+
+/// How a batch ended: all of it is on stable storage, or nothing about it is known.
+pub type Ending = Result<(), BatchLost>;
+
+/// Writing or syncing a batch failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLost;
+
+/// Where a record was put, and what to wait for.
+#[derive(Debug)]
+pub struct Placed {
+    /// The incarnation of the segment.
+    pub epoch: u64,
+    /// Octets from the segment's start to the record.
+    pub offset: u32,
+    /// Set when the batch that holds it has ended.
+    pub ending: Latch<Ending>,
+}
+
+/// Why a record was not placed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// The batch is full: try again when it has left.
+    Later,
+    /// The segment is full and nothing is gathered: begin another one, then try again.
+    NeedsSegment,
+}
+
+/// A batch to be written: `buffer[range]` at `offset` of segment incarnation `epoch`.
+#[derive(Debug)]
+pub struct Write {
+    /// The incarnation of the segment.
+    pub epoch: u64,
+    /// Octets from the segment's start, a multiple of the block size.
+    pub offset: u64,
+    /// Holds the batch.
+    pub buffer: Aligned,
+    /// Where in the buffer; whole blocks.
+    pub range: std::ops::Range<usize>,
+    /// How many records it holds.
+    pub records: u32,
+    /// To be set once the outcome is known.
+    pub ending: Latch<Ending>,
+}
+
+/// Gathers records into batches of one log.
+#[derive(Debug)]
+pub struct GroupCommit {
+    segment_octets: usize,
+    epoch: u64,
+    /// Octets of the current segment that are written or belong to a batch that has left.
+    written: usize,
+    /// The gathering batch: its records stand from `SEGMENT_HEADER` on, so that the segment's header fits before the first.
+    buffer: Aligned,
+    gathered: usize,
+    records: u32,
+    ending: Latch<Ending>,
+    /// The other buffer, when no batch is in flight.
+    spare: Option<Aligned>,
+}
+
+impl GroupCommit {
+    /// With segments of `segment_octets`, none begun: the first record needs one.
+    pub fn new(segment_octets: usize) -> GroupCommit {
+        let buffer = || Aligned::zeroed(SEGMENT_HEADER + RECORD_MAX);
+        GroupCommit {
+            segment_octets,
+            epoch: 0,
+            written: segment_octets,
+            buffer: buffer(),
+            gathered: 0,
+            records: 0,
+            ending: Latch::default(),
+            spare: Some(buffer()),
+        }
+    }
+
+    /// Goes on in a fresh segment, as incarnation `epoch`. Only right when nothing is gathered.
+    pub fn begin_segment(&mut self, epoch: u64) {
+        debug_assert_eq!(self.gathered, 0);
+        self.epoch = epoch;
+        self.written = 0;
+    }
+
+    /// Puts a record into the gathering batch.
+    pub fn place(&mut self, draft: &Draft, kind: Kind) -> Result<Placed, Unplaced> {
+        let start = self.written.max(SEGMENT_HEADER) + self.gathered;
+        if blocks(start + draft.stride()) > self.segment_octets {
+            return Err(if self.gathered > 0 { Unplaced::Later } else { Unplaced::NeedsSegment });
+        }
+        let place = SEGMENT_HEADER + self.gathered;
+        if place + draft.stride() > self.buffer.len() {
+            return Err(Unplaced::Later);
+        }
+        draft.write(kind, self.epoch, &mut self.buffer[place..]);
+        self.gathered += draft.stride();
+        self.records += 1;
+        Ok(Placed { epoch: self.epoch, offset: start as u32, ending: self.ending.clone() })
+    }
+
+    /// The gathered batch, if there is one and none is in flight; a new one begins to gather.
+    pub fn leave(&mut self) -> Option<Write> {
+        if self.gathered == 0 {
+            return None;
+        }
+        let next = self.spare.take()?;
+        let end = SEGMENT_HEADER + blocks(self.gathered);
+        self.buffer[SEGMENT_HEADER + self.gathered..end].fill(0);
+        let (offset, start) = if self.written == 0 {
+            encode_header(self.epoch, &mut self.buffer);
+            (0, 0)
+        } else {
+            (self.written, SEGMENT_HEADER)
+        };
+        self.written = offset + (end - start);
+        self.gathered = 0;
+        Some(Write {
+            epoch: self.epoch,
+            offset: offset as u64,
+            buffer: std::mem::replace(&mut self.buffer, next),
+            range: start..end,
+            records: std::mem::take(&mut self.records),
+            ending: std::mem::take(&mut self.ending),
+        })
+    }
+
+    /// The batch in flight has ended; its buffer comes back.
+    pub fn returned(&mut self, buffer: Aligned) {
+        self.spare = Some(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::aligned::BLOCK;
+    use crate::mail::MessageId;
+    use crate::spool::outcome::{Outcome, OutcomeResult};
+    use crate::spool::record::{ALIGNMENT, Header};
+
+    fn draft(id: u64, reason: usize) -> Draft {
+        let result =
+            OutcomeResult::Deferred { not_before: 0, attempts: 0, reason: "x".repeat(reason).into() };
+        let outcomes: Vec<_> =
+            (0..reason.div_ceil(200).max(1) as u32).map(|recipient| Outcome { recipient, result: result.clone() }).collect();
+        Draft::outcomes(MessageId(id), &outcomes)
+    }
+
+    #[test]
+    fn a_lone_record_leaves_at_once_and_the_next_ones_gather_behind_it() {
+        let mut group = GroupCommit::new(64 * BLOCK);
+        assert_eq!(group.place(&draft(1, 10), Kind::Outcomes).err(), Some(Unplaced::NeedsSegment));
+        group.begin_segment(5);
+        let first = group.place(&draft(1, 10), Kind::Outcomes).expect("a place");
+        assert_eq!((first.epoch, first.offset as usize), (5, SEGMENT_HEADER));
+        let write = group.leave().expect("a batch");
+        assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, 0, 0..2 * BLOCK, 1));
+
+        let second = group.place(&draft(2, 10), Kind::Outcomes).expect("a place");
+        let third = group.place(&draft(3, 10), Kind::Outcomes).expect("a place");
+        assert_eq!(second.offset as usize, 2 * BLOCK, "a batch begins at a fresh block");
+        assert_eq!(third.offset as usize % ALIGNMENT, 0);
+        assert!(group.leave().is_none(), "one batch in flight");
+        group.returned(write.buffer);
+        let write = group.leave().expect("a batch");
+        assert_eq!((write.offset as usize, write.records), (2 * BLOCK, 2));
+        let at = write.range.start + (third.offset - second.offset) as usize;
+        let header = Header::decode(&write.buffer[at..]).expect("a record");
+        assert_eq!((header.id, header.epoch), (MessageId(3), 5));
+        assert!(group.leave().is_none(), "nothing gathered");
+    }
+
+    #[test]
+    fn records_never_pass_the_end_of_a_segment_or_a_batch() {
+        let mut group = GroupCommit::new(64 * BLOCK);
+        let mut epoch = 0;
+        let mut end = 0;
+        for id in 0..2000 {
+            let draft = draft(id, (id as usize * 37) % 9000);
+            let placed = loop {
+                match group.place(&draft, Kind::Outcomes) {
+                    Ok(placed) => break placed,
+                    Err(Unplaced::NeedsSegment) => {
+                        epoch += 1;
+                        end = 0;
+                        group.begin_segment(epoch);
+                    }
+                    Err(Unplaced::Later) => {
+                        let write = group.leave().expect("a full batch can leave");
+                        end = write.offset as usize + write.range.len();
+                        assert!(end <= 64 * BLOCK);
+                        group.returned(write.buffer);
+                    }
+                }
+            };
+            assert_eq!(placed.epoch, epoch);
+            assert!(placed.offset as usize >= end.max(SEGMENT_HEADER));
+            assert!(placed.offset as usize + draft.stride() <= 64 * BLOCK);
+        }
+        assert!(epoch > 10);
+    }
+}

@@ -1,0 +1,88 @@
+//! A message on its way into the spool.
+
+use super::StoreError;
+use super::record::{CONTENT_MAX, Draft, Extent, Kind};
+use super::store::Spool;
+use crate::io::Machine;
+use crate::mail::{Content, Envelope, MessageId};
+
+/// The proof that a message and its envelope are on stable storage. Only [`Incoming::commit`] makes one, after the sync.
+#[derive(Debug)]
+pub struct Committed {
+    id: MessageId,
+}
+
+impl Committed {
+    /// The message.
+    pub fn id(&self) -> MessageId {
+        self.id
+    }
+}
+
+/// A message whose content is being received. Dropped before it is committed, it leaves nothing behind.
+pub struct Incoming<M: Machine> {
+    spool: Spool<M>,
+    envelope: Envelope,
+    draft: Option<Draft>,
+    chunks: Vec<Extent>,
+}
+
+impl<M: Machine> Incoming<M> {
+    pub(super) fn new(spool: Spool<M>, envelope: Envelope) -> Incoming<M> {
+        let draft = Draft::message(&envelope, &[], spool.take_buffer());
+        Incoming { spool, envelope, draft: Some(draft), chunks: Vec::new() }
+    }
+
+    /// The message.
+    pub fn id(&self) -> MessageId {
+        self.envelope.id
+    }
+
+    /// Appends content. What one record cannot hold is brought to the disk first, so a message of any size takes a bounded
+    /// buffer, and a client faster than the disk waits here.
+    pub async fn push(&mut self, mut content: &[u8]) -> Result<(), StoreError> {
+        while !content.is_empty() {
+            let Some(draft) = &mut self.draft else { return Err(StoreError::Closed) };
+            let room = CONTENT_MAX - draft.content_octets();
+            let (now, later) = content.split_at(room.min(content.len()));
+            draft.push(now);
+            content = later;
+            if draft.content_octets() == CONTENT_MAX {
+                self.stage_chunk().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what there is as a chunk, and begins the next record.
+    async fn stage_chunk(&mut self) -> Result<(), StoreError> {
+        let Some(draft) = self.draft.take() else { return Err(StoreError::Closed) };
+        self.chunks.push(self.spool.log().append(&draft, Kind::Chunk).await?);
+        self.draft = Some(Draft::message(&self.envelope, &self.chunks, draft.into_buffer()));
+        Ok(())
+    }
+
+    /// Makes the message durable: written and synced, its envelope with it. From the moment this ends well we are
+    /// responsible for the message (RFC 5321 §4.2.5).
+    pub async fn commit(mut self, content: &Content) -> Result<Committed, StoreError> {
+        let Some(mut draft) = self.draft.take() else { return Err(StoreError::Closed) };
+        draft.set_findings(content);
+        let extent = self.spool.log().append(&draft, Kind::Message).await?;
+        self.spool.give_buffer(draft.into_buffer());
+        let mut extents = std::mem::take(&mut self.chunks);
+        extents.push(extent);
+        self.spool.admit(&self.envelope, extents);
+        Ok(Committed { id: self.envelope.id })
+    }
+}
+
+impl<M: Machine> Drop for Incoming<M> {
+    fn drop(&mut self) {
+        for chunk in &self.chunks {
+            self.spool.log().unpin(chunk.epoch);
+        }
+        if let Some(draft) = self.draft.take() {
+            self.spool.give_buffer(draft.into_buffer());
+        }
+    }
+}

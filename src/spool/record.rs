@@ -1,0 +1,349 @@
+//! The records of a segment, byte for byte; docs/SPOOL.md draws them.
+//!
+//! A record is a header of fixed size and a payload; all numbers are little-endian. The header has a checksum of its own, so
+//! that a length is believed only when it is whole, and a checksum of the payload. Records stand one behind the other at
+//! multiples of [`ALIGNMENT`]; each batch begins at a fresh block, so that writing one never touches a block that holds
+//! acknowledged mail.
+
+use super::envelope_codec::{Cursor, Malformed, decode_envelope, encode_envelope};
+use super::outcome::{Outcome, decode_outcomes, encode_outcomes};
+use crate::mail::{Content, Envelope, MessageId};
+
+/// Octets of a record's header.
+pub const HEADER: usize = 48;
+
+/// Records begin at multiples of this many octets.
+pub const ALIGNMENT: usize = 16;
+
+/// Octets of message content that one record holds at most; a longer message is a chain of records.
+pub const CONTENT_MAX: usize = 256 * 1024;
+
+/// Octets of a record at most: an envelope with the most recipients beside the most content.
+pub const RECORD_MAX: usize = 2 * 1024 * 1024;
+
+/// The first octets of every record.
+const MAGIC: [u8; 4] = *b"RPR1";
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A part of a message's content that is not the last; its envelope section is not to be believed.
+    Chunk = 1,
+    /// An envelope, the extents that hold the content so far, and the rest of the content. This is what commits a message.
+    Message = 2,
+    /// What became of recipients of a message.
+    Outcomes = 3,
+}
+
+/// A record that holds content, and where in it the content stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Extent {
+    /// The incarnation of the segment.
+    pub epoch: u64,
+    /// Octets from the segment's start to the record.
+    pub offset: u32,
+    /// Octets of the record before its content: header and envelope section.
+    pub head: u32,
+    /// Octets of content.
+    pub octets: u32,
+}
+
+impl Extent {
+    /// Octets of the whole record.
+    pub fn record_octets(&self) -> usize {
+        self.head as usize + self.octets as usize
+    }
+}
+
+/// A record's header, decoded and checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What it is.
+    pub kind: Kind,
+    /// The incarnation of the segment that it was written into.
+    pub epoch: u64,
+    /// The message that it belongs to.
+    pub id: MessageId,
+    /// Octets of the record, its header included, without the padding behind it.
+    pub length: u32,
+    /// Octets of the envelope section right behind the header.
+    pub envelope: u32,
+    /// CRC32C of everything behind the header.
+    pub checksum: u32,
+}
+
+impl Header {
+    /// Reads the header at the front of `octets`; `None` where no whole header stands.
+    pub fn decode(octets: &[u8]) -> Option<Header> {
+        let header = octets.get(..HEADER)?;
+        let stated = u32::from_le_bytes(header[44..48].try_into().ok()?);
+        if header[..4] != MAGIC || crc32c::crc32c(&header[..44]) != stated {
+            return None;
+        }
+        let kind = match header[4] {
+            1 => Kind::Chunk,
+            2 => Kind::Message,
+            3 => Kind::Outcomes,
+            _ => return None,
+        };
+        let mut rest = Cursor::new(&header[8..44]);
+        let header = Header {
+            kind,
+            epoch: rest.u64().ok()?,
+            id: MessageId(rest.u64().ok()?),
+            length: rest.u32().ok()?,
+            envelope: rest.u32().ok()?,
+            checksum: rest.u32().ok()?,
+        };
+        let length = header.length as usize;
+        (HEADER..=RECORD_MAX).contains(&length).then_some(())?;
+        (header.envelope as usize <= length - HEADER).then_some(header)
+    }
+
+    /// Writes the header over the first [`HEADER`] octets of `record`.
+    fn encode(&self, record: &mut [u8]) {
+        record[..4].copy_from_slice(&MAGIC);
+        record[4] = self.kind as u8;
+        record[5..8].fill(0);
+        record[8..16].copy_from_slice(&self.epoch.to_le_bytes());
+        record[16..24].copy_from_slice(&self.id.0.to_le_bytes());
+        record[24..28].copy_from_slice(&self.length.to_le_bytes());
+        record[28..32].copy_from_slice(&self.envelope.to_le_bytes());
+        record[32..36].copy_from_slice(&self.checksum.to_le_bytes());
+        record[36..44].fill(0);
+        let checksum = crc32c::crc32c(&record[..44]);
+        record[44..48].copy_from_slice(&checksum.to_le_bytes());
+    }
+
+    /// Octets from this record's start to where the next may begin.
+    pub fn stride(&self) -> usize {
+        (self.length as usize).next_multiple_of(ALIGNMENT)
+    }
+
+    /// The content of this record, which stands `offset` octets into its segment.
+    pub fn extent(&self, offset: u32) -> Extent {
+        let head = HEADER as u32 + self.envelope;
+        Extent { epoch: self.epoch, offset, head, octets: self.length - head }
+    }
+
+    /// Whether `record`, which begins with this header, is whole.
+    pub fn matches(&self, record: &[u8]) -> bool {
+        record.get(HEADER..self.length as usize).is_some_and(|payload| crc32c::crc32c(payload) == self.checksum)
+    }
+}
+
+/// A record under construction: room for the header, then what [`Draft::message`] or [`Draft::outcomes`] put there, then the
+/// content as it arrives.
+#[derive(Debug)]
+pub struct Draft {
+    id: MessageId,
+    octets: Vec<u8>,
+    envelope: usize,
+}
+
+/// Octets at the start of an envelope section that say what was learned of the content; written last.
+const FINDINGS: usize = 32;
+
+impl Draft {
+    /// Begins a record of the message of `envelope` in `buffer` (whose old content goes), behind the `extents` that earlier
+    /// records hold.
+    pub fn message(envelope: &Envelope, extents: &[Extent], mut buffer: Vec<u8>) -> Draft {
+        buffer.clear();
+        buffer.resize(HEADER + FINDINGS, 0);
+        encode_envelope(envelope, &mut buffer);
+        buffer.extend_from_slice(&(extents.len() as u32).to_le_bytes());
+        for extent in extents {
+            buffer.extend_from_slice(&extent.epoch.to_le_bytes());
+            buffer.extend_from_slice(&extent.offset.to_le_bytes());
+            buffer.extend_from_slice(&extent.head.to_le_bytes());
+            buffer.extend_from_slice(&extent.octets.to_le_bytes());
+        }
+        let envelope_octets = buffer.len() - HEADER;
+        Draft { id: envelope.id, octets: buffer, envelope: envelope_octets }
+    }
+
+    /// A whole record of what became of recipients of message `id`.
+    pub fn outcomes(id: MessageId, outcomes: &[Outcome]) -> Draft {
+        let mut octets = vec![0; HEADER];
+        encode_outcomes(outcomes, &mut octets);
+        Draft { id, octets, envelope: 0 }
+    }
+
+    /// Appends content.
+    pub fn push(&mut self, content: &[u8]) {
+        self.octets.extend_from_slice(content);
+    }
+
+    /// Octets of content in this record.
+    pub fn content_octets(&self) -> usize {
+        self.octets.len() - HEADER - self.envelope
+    }
+
+    /// The content of this record once it stands `offset` octets into segment incarnation `epoch`.
+    pub fn extent(&self, epoch: u64, offset: u32) -> Extent {
+        Extent { epoch, offset, head: (HEADER + self.envelope) as u32, octets: self.content_octets() as u32 }
+    }
+
+    /// Notes what was learned of the whole message.
+    pub fn set_findings(&mut self, content: &Content) {
+        let flags = [content.eight_bit, content.bare_cr, content.bare_lf, content.dot_stuffed];
+        let bits = flags.iter().enumerate().fold(0u64, |bits, (place, set)| bits | u64::from(*set) << place);
+        let fields = [content.octets, content.header_octets, content.longest_line, bits];
+        for (place, value) in self.octets[HEADER..HEADER + FINDINGS].chunks_exact_mut(8).zip(fields) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// Octets that the record takes in a segment, padding included.
+    pub fn stride(&self) -> usize {
+        self.octets.len().next_multiple_of(ALIGNMENT)
+    }
+
+    /// Writes the finished record to the front of `place` (at least [`Draft::stride`] octets), as part of segment incarnation
+    /// `epoch`.
+    pub fn write(&self, kind: Kind, epoch: u64, place: &mut [u8]) {
+        let (record, padding) = place[..self.stride()].split_at_mut(self.octets.len());
+        record.copy_from_slice(&self.octets);
+        padding.fill(0);
+        let header = Header {
+            kind,
+            epoch,
+            id: self.id,
+            length: self.octets.len() as u32,
+            envelope: self.envelope as u32,
+            checksum: crc32c::crc32c(&self.octets[HEADER..]),
+        };
+        header.encode(record);
+    }
+
+    /// The buffer, for the next record.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.octets
+    }
+}
+
+/// A message record, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// What was learned of the content when it came.
+    pub content: Content,
+    /// Where the content stands, in order; the last one is this record's own.
+    pub extents: Vec<Extent>,
+}
+
+impl Message {
+    /// Decodes the message record that begins with `header` and stands `offset` octets into its segment; `record` needs to
+    /// hold no more than header and envelope section.
+    pub fn decode(header: &Header, record: &[u8], offset: u32) -> Result<Message, Malformed> {
+        let section = record.get(HEADER..HEADER + header.envelope as usize).ok_or(Malformed)?;
+        let mut cursor = Cursor::new(section);
+        let content = decode_findings(&mut cursor)?;
+        let envelope = decode_envelope(&mut cursor, header.id)?;
+        let count = cursor.u32()?;
+        let mut extents = Vec::new();
+        for _ in 0..count {
+            extents.push(Extent {
+                epoch: cursor.u64()?,
+                offset: cursor.u32()?,
+                head: cursor.u32()?,
+                octets: cursor.u32()?,
+            });
+        }
+        extents.push(header.extent(offset));
+        Ok(Message { envelope, content, extents })
+    }
+}
+
+fn decode_findings(cursor: &mut Cursor<'_>) -> Result<Content, Malformed> {
+    let (octets, header_octets, longest_line, bits) = (cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?);
+    let set = |place: u32| bits >> place & 1 == 1;
+    Ok(Content {
+        octets,
+        header_octets,
+        longest_line,
+        eight_bit: set(0),
+        bare_cr: set(1),
+        bare_lf: set(2),
+        dot_stuffed: set(3),
+    })
+}
+
+/// Decodes the outcomes of the record that begins with `header`.
+pub fn outcomes(header: &Header, record: &[u8]) -> Result<Vec<Outcome>, Malformed> {
+    decode_outcomes(record.get(HEADER..header.length as usize).ok_or(Malformed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{BodyType, Client, Mailbox, Protocol, ReversePath, SessionId};
+    use proptest::prelude::*;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            id: MessageId(77),
+            session: SessionId(5),
+            received_at: 1_795_000_000_000_000,
+            reverse_path: ReversePath::Mailbox(Mailbox::parse("a@example.org").expect("a mailbox")),
+            recipients: vec![Mailbox::parse("you@localhost").expect("a mailbox")],
+            body: BodyType::EightBitMime,
+            smtputf8: true,
+            client: Client {
+                address: "[2001:db8::1]:25".parse().expect("an address"),
+                helo: "client.example".into(),
+                protocol: Protocol::Esmtp,
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_reads_back(body in proptest::collection::vec(any::<u8>(), 0..2000), chain in 0usize..4, flags in 0u8..16) {
+            let extents: Vec<_> = (0..chain as u32).map(|n| Extent { epoch: 9, offset: n * 4096, head: 90, octets: 100 + n }).collect();
+            let content = Content {
+                octets: body.len() as u64, header_octets: 3, longest_line: 998,
+                eight_bit: flags & 1 > 0, bare_cr: flags & 2 > 0, bare_lf: flags & 4 > 0, dot_stuffed: flags & 8 > 0,
+            };
+            let mut draft = Draft::message(&envelope(), &extents, vec![1, 2, 3]);
+            draft.push(&body);
+            draft.set_findings(&content);
+            let mut place = vec![0xAA; draft.stride() + 7];
+            draft.write(Kind::Message, 12, &mut place);
+
+            let header = Header::decode(&place).expect("a header");
+            prop_assert!(header.matches(&place));
+            prop_assert_eq!((header.kind, header.epoch, header.id), (Kind::Message, 12, MessageId(77)));
+            let message = Message::decode(&header, &place, 8192).expect("a message");
+            prop_assert_eq!(&message.envelope, &envelope());
+            prop_assert_eq!(message.content, content);
+            prop_assert_eq!(&message.extents[..chain], &extents[..]);
+            let own = message.extents[chain];
+            prop_assert_eq!((own.offset, own.record_octets()), (8192, header.length as usize));
+            let start = own.head as usize;
+            prop_assert_eq!(&place[start..start + own.octets as usize], &body[..]);
+        }
+
+        #[test]
+        fn a_changed_octet_is_noticed(position in 0usize..400, change in 1u8..=255) {
+            let mut draft = Draft::message(&envelope(), &[], Vec::new());
+            draft.push(&[b'x'; 300]);
+            let mut place = vec![0; draft.stride()];
+            draft.write(Kind::Message, 12, &mut place);
+            let header = Header::decode(&place).expect("a header");
+            place[position] ^= change;
+            prop_assert!(Header::decode(&place) != Some(header) || !header.matches(&place));
+        }
+
+        #[test]
+        fn any_octets_are_read_without_harm(octets in proptest::collection::vec(any::<u8>(), 0..300), length in 0u32..300, section in 0u32..300) {
+            let _ = Header::decode(&octets);
+            let header = Header { kind: Kind::Message, epoch: 1, id: MessageId(1), length: length.max(HEADER as u32 + section), envelope: section, checksum: 0 };
+            let _ = header.matches(&octets);
+            let _ = Message::decode(&header, &octets, u32::MAX);
+            let _ = outcomes(&header, &octets);
+        }
+    }
+}
