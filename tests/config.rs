@@ -569,6 +569,19 @@ fn what_is_no_xml_is_refused() {
     assert!(File::parse("f", b"<?xml version='1.0' encoding='ISO-8859-1'?><a>a</a>").is_ok(), "ASCII reads the same");
 }
 
+/// Problems go to logs, where no password belongs.
+#[test]
+fn no_password_is_told() {
+    for keys in [
+        "<tls>\n<secret>hunter2</secret></tls>",
+        "<tls><secret>hunter2 & more</secret></tls>",
+        "<trustStoreSecret>hunter2</trustStoreSecret>",
+    ] {
+        let text = told(&problems_of(keys));
+        assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
+    }
+}
+
 /// Every element is where the tree says it is.
 fn check_positions(file: &File, element: &xml::Element) {
     let at =

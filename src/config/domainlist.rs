@@ -25,7 +25,7 @@ const KEYS: &[Key] = &[
     protects(
         "autodetectIP",
         is_false,
-        "mail to addresses such as you@[192.0.2.1] is refused; set it to false, or remove it",
+        "mail to addresses such as you@[192.0.2.1] is refused: set it to false, or remove it",
     ),
     obeyed("defaultDomain"),
     list("domainnames/domainname"),
@@ -51,7 +51,7 @@ pub fn read(file: &File, host: &Host, problems: &mut Problems) -> DomainSettings
         problems.at(file, element.position, Severity::Error, found, "expected <domainlist>");
         return DomainSettings::default();
     }
-    walk(file, element, &[KEYS], problems);
+    walk(file, element, &[KEYS], Severity::Warning, problems);
     let mut section = Section { file, element, problems };
     let mut names = named(&mut section);
     if section.read("autodetect", value::boolean).unwrap_or(false) {

@@ -108,9 +108,11 @@ pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
         return HandlerChain { core: standard, handlers: Vec::new() };
     };
     let core = core(server, chain, protocol).unwrap_or(standard);
-    let handlers: Vec<Handler> =
-        chain.children.iter().filter(|c| c.name == "handler").filter_map(|h| handler(server, h, protocol)).collect();
-    if protocol == Protocol::Smtp && !handlers.iter().any(|handler| handler.class == VALID_RCPT) {
+    let written: Vec<&Element> = chain.children.iter().filter(|child| child.name == "handler").collect();
+    let handlers: Vec<Handler> = written.iter().filter_map(|element| handler(server, element, protocol)).collect();
+    // Where a class was refused, that may have been meant to be the one.
+    let all_known = handlers.len() == written.len();
+    if protocol == Protocol::Smtp && all_known && !handlers.iter().any(|handler| handler.class == VALID_RCPT) {
         let found = "the chain has no ValidRcptHandler";
         let advice = "ringpost refuses unknown recipients all the same; add it to say so";
         server.say(chain.position, Severity::Warning, found, advice);
@@ -138,7 +140,7 @@ fn handler(server: &mut Section<'_>, element: &Element, protocol: Protocol) -> O
     };
     let known = classes(protocol);
     if let Some(class) = known.iter().copied().find(|known| *known == class.value) {
-        walk(server.file, element, &[HANDLER_KEYS], server.problems);
+        walk(server.file, element, &[HANDLER_KEYS], Severity::Warning, server.problems);
         return Some(Handler { class, position: element.position });
     }
     refuse(server, &class.value, class.position, known);
@@ -165,7 +167,7 @@ fn refuse(server: &mut Section<'_>, class: &str, position: Position, known: Vec<
     let same_simple_name = known.iter().copied().find(|known| known.rsplit('.').next() == Some(simple));
     let (found, advice) = match class.strip_prefix(PREFIX) {
         Some(rest) if LATER.contains(&rest) => {
-            (format!("ringpost does not do {class} yet"), format!("remove it; {exist}"))
+            (format!("ringpost does not have {class} yet"), format!("remove it; {exist}"))
         }
         _ if LOADERS.iter().any(|(loader, ..)| *loader == class) || class == VALID_RCPT => {
             (format!("{class} does not belong here"), exist)

@@ -4,6 +4,8 @@ use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 
+use super::value::hello_name;
+
 /// The machine, as values, so that reading a configuration is the same everywhere it is tested.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -29,12 +31,12 @@ fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-/// What gethostname says, where it is UTF-8.
+/// What gethostname says, where it is a name that can be said in SMTP.
 fn host_name() -> Option<String> {
     let mut name = [0u8; 256];
     // SAFETY: the pointer and the length are those of a buffer that lives through the call and whose last octet, which
     // gethostname is not told of, stays 0.
     let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) } != 0;
     let name = CStr::from_bytes_until_nul(&name).ok()?.to_str().ok()?;
-    (!failed && !name.is_empty()).then(|| name.to_owned())
+    if failed { None } else { hello_name(name).ok() }
 }

@@ -88,14 +88,18 @@ pub fn never(_: &str) -> bool {
     false
 }
 
-/// Looks up everything in `element` (that is, below it) and takes down what is not obeyed.
-pub fn walk(file: &File, element: &Element, keys: &[&[Key]], problems: &mut Problems) {
-    Walk { file, keys, problems }.inside(element, "");
+/// Looks up everything in `element` (that is, below it) and takes down what is not obeyed; what is unknown is as bad as
+/// `unknown` says.
+pub fn walk(file: &File, element: &Element, keys: &[&[Key]], unknown: Severity, problems: &mut Problems) {
+    let mut walk = Walk { file, keys, unknown, problems };
+    walk.stray_text(&Written::element("", element));
+    walk.inside(element, "");
 }
 
 struct Walk<'a> {
     file: &'a File,
     keys: &'a [&'a [Key]],
+    unknown: Severity,
     problems: &'a mut Problems,
 }
 
@@ -112,13 +116,13 @@ impl<'a> Written<'a> {
     fn attribute(prefix: &str, attribute: &'a Attribute) -> Written<'a> {
         let (position, name) = (attribute.position, &attribute.name);
         let path = format!("{prefix}@{name}");
-        Written { path, label: format!("attribute {name}"), text: &attribute.value, position, text_position: position }
+        Written { path, label: label(&format!("@{name}")), text: &attribute.value, position, text_position: position }
     }
 
     fn element(prefix: &str, element: &'a Element) -> Written<'a> {
         let path = format!("{prefix}{}", element.name);
         let (position, text_position) = (element.position, element.text_position);
-        Written { path, label: format!("<{}>", element.name), text: &element.text, position, text_position }
+        Written { path, label: label(&element.name), text: &element.text, position, text_position }
     }
 }
 
@@ -163,8 +167,8 @@ impl Walk<'_> {
             Standing::Protects { idle, .. } if idle(written.text) => {}
             Standing::Protects { advice, .. } => {
                 let text = match written.text {
-                    "" => format!("ringpost does not do {label} yet"),
-                    text => format!("ringpost does not do {label} with {text:?} yet"),
+                    "" => format!("{label} is there, which ringpost does not do yet"),
+                    text => format!("{label} is {text:?}, which ringpost does not do yet"),
                 };
                 self.say(written, Severity::Error, text, advice);
             }
@@ -210,13 +214,27 @@ impl Walk<'_> {
 
     fn unknown(&mut self, written: &Written<'_>) {
         let (parent, name) = split(&written.path);
-        let siblings = self.keys.iter().copied().flatten().filter_map(|key| child_of(key.path, parent));
-        let advice = match nearest(name.trim_start_matches('@'), siblings) {
-            Some(near) => format!("did you mean {near}?"),
+        let siblings = || self.keys.iter().copied().flatten().filter_map(|key| child_of(key.path, parent));
+        let near = nearest(bare(name), siblings().map(bare));
+        let advice = match near.and_then(|near| siblings().find(|sibling| bare(sibling) == near)) {
+            Some(near) => format!("did you mean {}?", label(near)),
             None => "it has no effect; remove it".to_owned(),
         };
-        self.say(written, Severity::Warning, format!("{} is unknown here", written.label), &advice);
+        self.say(written, self.unknown, format!("{} is unknown here", written.label), &advice);
     }
+}
+
+/// How a key is called in a problem.
+fn label(name: &str) -> String {
+    match name.strip_prefix('@') {
+        Some(attribute) => format!("the attribute {attribute}"),
+        None => format!("<{name}>"),
+    }
+}
+
+/// The name alone, be it of an element or an attribute.
+fn bare(name: &str) -> &str {
+    name.trim_start_matches('@')
 }
 
 /// Whether a value has something in it that James would fill in.
@@ -236,14 +254,19 @@ fn split(path: &str) -> (&str, &str) {
 
 /// The name of the direct child of `parent` on the way to `path`.
 fn child_of<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
-    path.strip_prefix(parent)?.split('/').next().map(|name| name.trim_start_matches('@'))
+    path.strip_prefix(parent)?.split('/').next()
 }
 
-/// The name most like `wanted`, where one is like it: off by case, or by less than about a third of its letters.
+/// The name most like `wanted`, where one is like it: off by case or by less than about a third of its letters, or begun
+/// the same way.
 pub fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = wanted.to_lowercase();
     let bound = (wanted.chars().count() / 3).clamp(1, 4);
-    let near = names.map(|name| (distance(&lower, &name.to_lowercase()), name)).min()?;
+    let rank = |name: &'a str| match (distance(&lower, &name.to_lowercase()), name.to_lowercase().starts_with(&lower)) {
+        (edits, true) if lower.len() > 3 => (edits.min(bound), name),
+        (edits, _) => (edits, name),
+    };
+    let near = names.map(rank).min()?;
     (near.0 <= bound).then_some(near.1)
 }
 
@@ -286,6 +309,7 @@ mod tests {
         let names = ["bind", "connectiontimeout", "connectionBacklog"];
         assert_eq!(nearest("connectionTimeout", names.into_iter()), Some("connectiontimeout"));
         assert_eq!(nearest("bnd", names.into_iter()), Some("bind"));
+        assert_eq!(nearest("connection", names.into_iter()), Some("connectionBacklog"));
         assert_eq!(nearest("something", names.into_iter()), None);
         assert_eq!(nearest("bind", [].into_iter()), None);
     }

@@ -44,7 +44,7 @@ pub struct Problem {
     pub found: String,
     /// What was expected, or what can be done.
     pub advice: String,
-    /// The line of `position` without its line end; empty where there is none.
+    /// The line of `position` without its line end; empty where there is none, or where it may hold a password.
     pub line: String,
 }
 
@@ -56,8 +56,8 @@ impl fmt::Display for Problem {
         }
         write!(f, " {}: {}; {}", self.severity, self.found, self.advice)?;
         match self.position {
-            Some(position) => write_excerpt(f, position, &self.line),
-            None => Ok(()),
+            Some(position) if !self.line.is_empty() => write_excerpt(f, position, &self.line),
+            _ => Ok(()),
         }
     }
 }
@@ -71,6 +71,15 @@ fn write_excerpt(f: &mut fmt::Formatter<'_>, position: Position, line: &str) -> 
     let under: String = shown.chars().take(column - first).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let margin = " ".repeat(before.chars().count());
     write!(f, "\n{:>5} | {before}{shown}{after}\n      | {margin}{under}^", position.line)
+}
+
+/// The line as it may be shown: problems go to terminals and logs, where no password belongs.
+pub fn shown(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    match ["secret", "password", "credentials"].iter().any(|word| lower.contains(word)) {
+        true => String::new(),
+        false => line.to_owned(),
+    }
 }
 
 fn cut_mark(cut: bool) -> &'static str {
@@ -120,7 +129,7 @@ impl Problems {
     ) {
         let (found, advice) = (found.into(), advice.into());
         // Finding the line costs a pass over the file, so it is done only for what will be shown.
-        let line = if self.list.len() < KEPT { file.line(position.line).to_owned() } else { String::new() };
+        let line = if self.list.len() < KEPT { shown(file.line(position.line)) } else { String::new() };
         self.push(Problem { severity, file: file.path.clone(), position: Some(position), found, advice, line });
     }
 

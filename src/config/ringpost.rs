@@ -148,7 +148,7 @@ pub fn read(
         problems.at(file, element.position, Severity::Error, found, "expected <ringpost>");
         return None;
     }
-    walk(file, element, &[KEYS], problems);
+    walk(file, element, &[KEYS], Severity::Warning, problems);
     let mut section = Section { file, element, problems };
     let home = section.read("home", value::path).map_or_else(|| home.to_owned(), |path| home.join(path));
     let settings = RingpostSettings {
@@ -217,7 +217,7 @@ fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
         segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),
         prepared: count(section, "spool/prepared", 0, max_segments as u64 - 1).unwrap_or(1),
         max_segments,
-        reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 50)).unwrap_or(1 << 30),
+        reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
     }
 }
 

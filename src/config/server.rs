@@ -105,8 +105,8 @@ impl Protocol {
 const ONLY_WITH_TLS: &str = "it is used with TLS, and this server has none";
 const THREADS: &str = "every CPU of <shards> in ringpost.xml serves every server";
 const BUFFERS: &str = "ringpost bounds its buffers itself";
-const NO_TLS: &str = "the server would talk in clear; set it to false, or remove the server";
-const NO_AUTH: &str = "ringpost has no AUTH; write never, or remove it";
+const NO_TLS: &str = "the server would talk in clear: set it to false, or remove the server";
+const NO_AUTH: &str = "there is no AUTH: write never, or remove it";
 const ONLY_WITH_AUTH: &str = "it is used with AUTH, and ringpost offers none";
 
 /// The keys of both protocols.
@@ -131,17 +131,17 @@ const COMMON: &[Key] = &[
     protects(
         "connectionLimitPerIP",
         is_zero,
-        "nothing would hold a single client back; set it to 0, and limit it in the firewall",
+        "nothing would hold a single client back: set it to 0, and limit it in the firewall",
     ),
     protects(
         "proxyRequired",
         is_false,
-        "clients could not be told apart; set it to false, and let them connect directly",
+        "clients could not be told apart: set it to false, and let them connect directly",
     ),
     meaningless("proxyFirst", "it is used with proxyRequired"),
     protects("tls/@socketTLS", is_false, NO_TLS),
     protects("tls/@startTLS", is_false, NO_TLS),
-    protects("tls/clientAuth", never, "nobody's certificate would be looked at; remove it"),
+    protects("tls/clientAuth", never, "nobody's certificate would be looked at: remove it"),
     meaningless("tls/keystore", ONLY_WITH_TLS),
     meaningless("tls/keystoreType", ONLY_WITH_TLS),
     meaningless("tls/secret", ONLY_WITH_TLS),
@@ -169,7 +169,7 @@ const COMMON: &[Key] = &[
 const SMTP: &[Key] = &[
     obeyed("smtpGreeting"),
     protects("auth/announce", |text| text.eq_ignore_ascii_case("never"), NO_AUTH),
-    protects("auth/required", is_false, "strangers would be let in; set it to false, or remove the server"),
+    protects("auth/required", is_false, "strangers would be let in: set it to false, or remove the server"),
     meaningless("auth/requireSSL", ONLY_WITH_AUTH),
     meaningless("auth/plainAuthEnabled", ONLY_WITH_AUTH),
     meaningless("auth/saslMechanisms", ONLY_WITH_AUTH),
@@ -178,12 +178,12 @@ const SMTP: &[Key] = &[
     protects(
         "authRequired",
         |text| is_false(text) || text.is_empty(),
-        "ringpost has no AUTH; set it to false, or remove it",
+        "there is no AUTH: set it to false, or remove it",
     ),
     protects(
         "verifyIdentity",
         |text| is_false(text) || text.eq_ignore_ascii_case("disabled"),
-        "strangers could use local senders' addresses; write disabled where that may be so",
+        "strangers could use your users' addresses as senders: write disabled where that may be so",
     ),
     later("authorizedAddresses", "ringpost relays for nobody; mail to domains that are not local is refused"),
     later("disabledFeatures", "EHLO announces all that ringpost does"),
@@ -193,7 +193,7 @@ const SMTP: &[Key] = &[
 const LMTP: &[Key] = &[
     obeyed("lmtpGreeting"),
     misnamed("smtpGreeting", "the key is lmtpGreeting"),
-    protects("auth", never, "LMTP has no AUTH, in James either; remove it"),
+    misnamed("auth", "LMTP has no AUTH, in James either"),
     misnamed("authorizedAddresses", "LMTP never relays"),
     misnamed("verifyIdentity", "LMTP does not look at the sender, in James either"),
 ];
@@ -249,7 +249,8 @@ pub fn read(
         problems.at(file, root.position, Severity::Error, found, format!("expected <{}>", protocol.root()));
         return Vec::new();
     }
-    walk(file, root, &[protocol.root_keys()], problems);
+    // A server whose element is misspelt would not be there, which somebody relies on.
+    walk(file, root, &[protocol.root_keys()], Severity::Error, problems);
     let servers = root.children.iter().filter(|child| child.name == protocol.element());
     let mut read_one = |element| {
         let mut section = Section { file, element, problems: &mut *problems };
@@ -267,7 +268,7 @@ fn server(section: &mut Section<'_>, protocol: Protocol, host: &Host) -> ServerS
     if !enabled {
         section.problems.limit(Severity::Warning);
     }
-    walk(section.file, section.element, &protocol.keys(), section.problems);
+    walk(section.file, section.element, &protocol.keys(), Severity::Warning, section.problems);
     if protocol == Protocol::Smtp {
         identity(section);
     }
@@ -320,8 +321,13 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 fn hello_name(section: &mut Section<'_>, host: &Host) -> String {
-    let autodetect = section.read("helloName/@autodetect", value::boolean).unwrap_or(true);
-    let Some(written) = section.written("helloName") else { return host.name.clone() };
+    let autodetect = match section.written("helloName/@autodetect") {
+        None => Some(true),
+        Some(written) => section.parse(written, value::boolean),
+    };
+    let (Some(written), Some(autodetect)) = (section.written("helloName"), autodetect) else {
+        return host.name.clone();
+    };
     match (autodetect, written.text) {
         (true, "") => host.name.clone(),
         (true, text) => {

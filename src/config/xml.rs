@@ -10,7 +10,7 @@ use quick_xml::escape::unescape;
 use quick_xml::events::attributes::AttrError;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 
-use super::problem::{Problem, Severity};
+use super::problem::{Problem, Severity, shown};
 
 /// Octets of a file that are read at most.
 pub const OCTETS_MAX: usize = 4 << 20;
@@ -132,7 +132,7 @@ impl Broken {
             position: Some(position),
             found: self.found,
             advice: self.expected,
-            line: line(source, position.line).to_owned(),
+            line: shown(line(source, position.line)),
         })
     }
 }
@@ -352,6 +352,7 @@ impl Tree<'_> {
 
     fn end(&mut self, at: usize, name: &str) -> Result<(), Broken> {
         match self.open.last() {
+            _ if name.contains('<') => Err(Broken::new(at, "this end tag has no end", "close it with `>`")),
             None => Err(Broken::new(at, format!("found </{name}>"), "no element is open here; remove it")),
             Some(open) if open.name != name => {
                 let expected = format!("expected </{}> for the element of line {}", open.name, open.position.line);
