@@ -1,0 +1,246 @@
+//! `ringpost.xml`: what James has no words for. Every key is optional.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::domainlist::DomainSettings;
+use super::host::Host;
+use super::key::{Key, list, obeyed, walk};
+use super::problem::{Problems, Severity};
+use super::section::{Section, Written};
+use super::value;
+use super::xml::File;
+use crate::mail::limits::RECIPIENTS;
+
+/// What `ringpost.xml` says, every default filled in and every path absolute or below the home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingpostSettings {
+    /// `users/user`: mailboxes that exist, as `local-part@domain`, the domain lower-cased.
+    pub users: Vec<String>,
+    /// `mail/directory`: below it every user has a Maildir.
+    pub mail_directory: PathBuf,
+    /// `shards`: the CPUs that serve, one shard each, ascending.
+    pub shards: Vec<usize>,
+    /// `spool`.
+    pub spool: SpoolSettings,
+    /// `limits`.
+    pub limits: LimitSettings,
+    /// `delivery`.
+    pub delivery: DeliverySettings,
+    /// `log`.
+    pub log: LogSettings,
+    /// `shutdown/grace`: how long transactions under way may go on when the process is told to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// `spool`: where messages are kept until they are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// `directory`.
+    pub directory: PathBuf,
+    /// `segmentSize`: octets of one segment, a multiple of 4096.
+    pub segment_octets: u64,
+    /// `prepared`: free segments, already written once, that each shard keeps ready.
+    pub prepared: usize,
+    /// `maxSegments`: most segments of one shard.
+    pub max_segments: usize,
+    /// `reserve`: octets of free disk below which no new mail is taken.
+    pub reserve_octets: u64,
+}
+
+/// `limits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// `recipients`: most recipients of one transaction, 100 or more (RFC 5321 §4.5.3.1.8).
+    pub recipients: usize,
+}
+
+/// `delivery`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// `hold`: mail is taken and kept in the spool, and not delivered.
+    pub hold: bool,
+    /// `share`: percent of a core that delivery is guaranteed when intake wants all of it.
+    pub share: u8,
+    /// `concurrency`: deliveries under way at a time in each shard.
+    pub concurrency: usize,
+    /// `retry`: the waits between attempts, never empty; the last one repeats.
+    pub retry: Vec<Duration>,
+}
+
+/// `log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `format`.
+    pub format: LogFormat,
+    /// `level`: the least important lines that are written.
+    pub level: LogLevel,
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: `key=value` words.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// How important a line of the log is, most important first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// Someone should look.
+    Warn,
+    /// What happened to each session and message.
+    Info,
+    /// Each command and reply.
+    Debug,
+}
+
+const KEYS: &[Key] = &[
+    obeyed("home"),
+    list("users/user"),
+    obeyed("mail/directory"),
+    obeyed("shards"),
+    obeyed("spool/directory"),
+    obeyed("spool/segmentSize"),
+    obeyed("spool/prepared"),
+    obeyed("spool/maxSegments"),
+    obeyed("spool/reserve"),
+    obeyed("limits/recipients"),
+    obeyed("delivery/hold"),
+    obeyed("delivery/share"),
+    obeyed("delivery/concurrency"),
+    obeyed("delivery/retry"),
+    obeyed("log/format"),
+    obeyed("log/level"),
+    obeyed("shutdown/grace"),
+];
+
+/// Segments are written in whole blocks, so their size is a multiple of this.
+const BLOCK: u64 = 4096;
+
+/// Waits of 1, 5, 15 and 60 minutes.
+const RETRY: [Duration; 4] =
+    [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900), Duration::from_secs(3600)];
+
+/// The words of `log/format`.
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// The words of `log/level`.
+const LEVELS: [(&str, LogLevel); 4] =
+    [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug)];
+
+/// Reads `ringpost.xml`: the home and the settings. `home` is the one where the file names none. `None` where the
+/// outermost element is another.
+pub fn read(
+    file: &File,
+    home: &Path,
+    domains: &DomainSettings,
+    host: &Host,
+    problems: &mut Problems,
+) -> Option<(PathBuf, RingpostSettings)> {
+    let element = &file.root;
+    if element.name != "ringpost" {
+        let found = format!("the outermost element is <{}>", element.name);
+        problems.at(file, element.position, Severity::Error, found, "expected <ringpost>");
+        return None;
+    }
+    walk(file, element, &[KEYS], Severity::Warning, problems);
+    let mut section = Section { file, element, problems };
+    let home = section.read("home", value::path).map_or_else(|| home.to_owned(), |path| home.join(path));
+    let settings = RingpostSettings {
+        users: users(&mut section, domains),
+        mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
+        shards: shards(&mut section, host),
+        spool: spool(&mut section, &home),
+        limits: LimitSettings {
+            recipients: count(&mut section, "limits/recipients", 100, 100_000).unwrap_or(RECIPIENTS),
+        },
+        delivery: delivery(&mut section),
+        log: log(&mut section),
+        shutdown_grace: section.read("shutdown/grace", value::duration).unwrap_or(Duration::from_secs(10)),
+    };
+    Some((home, settings))
+}
+
+fn count(section: &mut Section<'_>, path: &str, least: u64, most: u64) -> Option<usize> {
+    section.read(path, |text| value::number(text, least, most)).and_then(|count| usize::try_from(count).ok())
+}
+
+/// The users. One of a domain that is not local would wait for mail for ever, so it is named.
+fn users(section: &mut Section<'_>, domains: &DomainSettings) -> Vec<String> {
+    let elements = section.list("users", "user");
+    if elements.is_empty() {
+        let found = "no <user> is named";
+        section.say(section.element.position, Severity::Warning, found, "every recipient will be refused");
+    }
+    let mut users: Vec<String> = Vec::new();
+    for written in elements.into_iter().map(Written::text_of) {
+        let Some(user) = section.parse(written, value::user) else { continue };
+        let domain = user.rsplit_once('@').map_or("", |(_, domain)| domain);
+        if !domains.names.iter().any(|name| name == domain) {
+            let found = format!("user {user} is of the domain {domain}, whose mail is not taken");
+            let advice = format!("add {domain} to domainlist.xml, or remove the user");
+            section.say(written.position, Severity::Warning, found, advice);
+        }
+        if users.iter().any(|earlier| earlier.eq_ignore_ascii_case(&user)) {
+            section.say(
+                written.position,
+                Severity::Warning,
+                format!("user {user} is named twice"),
+                "remove one of them",
+            );
+        } else {
+            users.push(user);
+        }
+    }
+    users
+}
+
+fn shards(section: &mut Section<'_>, host: &Host) -> Vec<usize> {
+    let Some(cpus) = section.read("shards", value::cpus) else { return host.cpus.clone() };
+    if let (Some(written), Some(cpu)) = (section.written("shards"), cpus.iter().find(|cpu| !host.cpus.contains(cpu))) {
+        let usable: Vec<String> = host.cpus.iter().map(usize::to_string).collect();
+        let found = format!("shards names CPU {cpu}, which this process may not use");
+        section.say(written.position, Severity::Error, found, format!("it may use {}", usable.join(",")));
+    }
+    cpus
+}
+
+fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
+    let max_segments = count(section, "spool/maxSegments", 2, 65_536).unwrap_or(256);
+    SpoolSettings {
+        directory: home.join(section.read("spool/directory", value::path).unwrap_or_else(|| "var/spool".into())),
+        segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),
+        prepared: count(section, "spool/prepared", 0, max_segments as u64 - 1).unwrap_or(1),
+        max_segments,
+        reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
+    }
+}
+
+fn segment_size(text: &str) -> Result<u64, value::Expected> {
+    let octets = value::size(text, 1 << 20, 1 << 30)?;
+    if octets.is_multiple_of(BLOCK) { Ok(octets) } else { Err(format!("a multiple of {BLOCK} octets")) }
+}
+
+fn delivery(section: &mut Section<'_>) -> DeliverySettings {
+    DeliverySettings {
+        hold: section.read("delivery/hold", value::boolean).unwrap_or(false),
+        share: section
+            .read("delivery/share", |text| value::number(text, 1, 90))
+            .and_then(|percent| u8::try_from(percent).ok())
+            .unwrap_or(25),
+        concurrency: count(section, "delivery/concurrency", 1, 10_000).unwrap_or(16),
+        retry: section.read("delivery/retry", value::durations).unwrap_or_else(|| RETRY.to_vec()),
+    }
+}
+
+fn log(section: &mut Section<'_>) -> LogSettings {
+    LogSettings {
+        format: section.read("log/format", |text| value::word(text, &FORMATS)).unwrap_or(LogFormat::Text),
+        level: section.read("log/level", |text| value::word(text, &LEVELS)).unwrap_or(LogLevel::Info),
+    }
+}

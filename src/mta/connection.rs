@@ -1,0 +1,486 @@
+//! The dialogue with one client: the session decides, the loop obeys.
+//!
+//! **The flush rule.** Replies are sent when the loop is about to wait for input, and nowhere else; so a pipelined batch costs
+//! one send, and no reply is ever held back while the client waits for it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use std::future::poll_fn;
+
+use super::core::{Core, Server};
+use super::input::Input;
+use super::patience::Wait;
+use super::spooler::Fate;
+use crate::control::journal::Level;
+use crate::delivery::Delivered;
+use crate::io::{Machine, Stream};
+use crate::mail::{Content, Envelope, Reply, SessionId};
+use crate::smtp::data::{BodyScanner, DataDecoder};
+use crate::smtp::line::LineReader;
+use crate::smtp::received::write_received;
+use crate::smtp::server::Session;
+use crate::smtp::server::question::{Interrupt, Question, Refusal, Step, Transfer, Verdict};
+use crate::smtp::server::replies;
+use crate::smtp::server::settings::Service;
+use crate::spool::{Committed, Incoming, StoreError};
+
+/// Octets of replies that gather before they are sent although more input is there.
+const REPLIES: usize = 32 * 1024;
+
+/// Reads in a row that a client may have without the core looking after others.
+const TURNS: u32 = 16;
+
+/// What makes a 250 for a message true.
+pub enum Proof {
+    /// It is in the spool, synced.
+    Spooled(Committed),
+    /// It is in the recipient's mailbox, synced.
+    Delivered(Delivered),
+}
+
+/// Why a dialogue ended other than by its own last step.
+enum End {
+    /// The connection is gone.
+    Lost(io::Error),
+    /// The client closed it.
+    Closed,
+    /// We no longer wait.
+    Interrupted(Interrupt),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Lost(error)
+    }
+}
+
+/// A dialogue.
+pub struct Connection<M: Machine> {
+    core: Rc<Core<M>>,
+    server: Rc<Server>,
+    stream: M::Stream,
+    client: SocketAddr,
+    id: SessionId,
+    session: Session<Proof>,
+    lines: LineReader,
+    input: Input,
+    replies: Vec<u8>,
+    wait: Rc<Wait>,
+    turns: u32,
+    message: Option<Receiving<M>>,
+    accepted: u64,
+}
+
+/// A message whose content is being received.
+struct Receiving<M: Machine> {
+    envelope: Envelope,
+    /// Octets of the Received field before the client's own.
+    trace: u64,
+    /// Where it is kept; `Err` once that failed or was in vain, while the rest of the content is still to be read.
+    incoming: Result<Incoming<M>, Discarded>,
+    scanner: Scanner,
+}
+
+/// Why content is no longer kept.
+#[derive(Clone, Copy)]
+enum Discarded {
+    /// The spool did not take it.
+    NotStored(StoreError),
+    /// It is larger than allowed; the session says so at its end.
+    TooBig,
+}
+
+enum Scanner {
+    Data(DataDecoder),
+    Body(BodyScanner),
+}
+
+impl Scanner {
+    fn content(&self) -> Content {
+        match self {
+            Scanner::Data(decoder) => decoder.content(),
+            Scanner::Body(scanner) => scanner.content(),
+        }
+    }
+}
+
+/// Converses with a client until one of both ends it.
+pub async fn converse<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, client: SocketAddr) {
+    let mut connection = Connection::new(core, server, stream, client);
+    let Connection { core, server, id, .. } = &connection;
+    core.note(Level::Session, "connect", &[("session", id), ("server", &server.name), ("client", &client)]);
+    let end = connection.run().await;
+    let why = connection.close(end).await;
+    let accepted = connection.accepted;
+    connection.core.note(
+        Level::Session,
+        "disconnect",
+        &[("session", &connection.id), ("client", &client), ("accepted", &accepted), ("why", &why)],
+    );
+}
+
+/// Tells a client that there is no place for it, and closes.
+pub async fn turn_away<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, client: SocketAddr) {
+    let mut connection = Connection::new(core, server, stream, client);
+    let name = &connection.server.name;
+    connection.core.note(Level::Session, "turned-away", &[("server", name), ("client", &client), ("why", &"connectionLimit")]);
+    connection.close(Err(End::Interrupted(Interrupt::Overload))).await;
+}
+
+impl<M: Machine> Connection<M> {
+    fn new(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, client: SocketAddr) -> Connection<M> {
+        let id = core.next_session();
+        Connection {
+            session: Session::new(server.settings.clone(), id, client),
+            lines: LineReader::new(server.settings.max_line_octets),
+            input: Input::default(),
+            replies: Vec::new(),
+            wait: core.patience.join(),
+            turns: 0,
+            message: None,
+            accepted: 0,
+            core,
+            server,
+            stream,
+            client,
+            id,
+        }
+    }
+
+    async fn run(&mut self) -> Result<(), End> {
+        let mut step = self.session.open(&mut self.replies);
+        loop {
+            step = match step {
+                Step::Receive => self.receive().await?,
+                Step::Ask(question) => self.ask(&question).await,
+                Step::ReceiveData(transfer) => self.receive_data(transfer).await?,
+                Step::Store => self.store().await,
+                Step::Close => return Ok(()),
+            };
+            if self.replies.len() > REPLIES {
+                self.flush().await?;
+            }
+        }
+    }
+
+    /// Gives the session its next line.
+    async fn receive(&mut self) -> Result<Step, End> {
+        if !self.session.in_transaction() {
+            self.message = None;
+        }
+        loop {
+            let mut rest = self.input.rest();
+            let before = rest.len();
+            let step = self.lines.next(&mut rest).map(|line| self.session.receive(line, &mut self.replies));
+            let used = before - rest.len();
+            self.input.consume(used);
+            match step {
+                Some(step) => return Ok(step),
+                None => self.refill().await?,
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: &Question) -> Step {
+        let verdict = match self.room_for(question) {
+            Verdict::Pass => self.server.chain.answer(question, &*self.core.directory).await,
+            refused => refused,
+        };
+        if let (Question::Recipient(mailbox), Verdict::Deny(reply) | Verdict::DenySoft(reply)) = (question, &verdict) {
+            self.note_refusal(&[("to", mailbox)], reply);
+        }
+        self.session.answer(verdict, &mut self.replies)
+    }
+
+    /// Whether the spool has room, which is asked when a sender is named (RFC 1870 §6.1, RFC 5321 §4.2.2 452).
+    fn room_for(&self, question: &Question) -> Verdict {
+        let Question::Sender { declared_octets, .. } = question else { return Verdict::Pass };
+        match self.core.spool.admits(declared_octets.unwrap_or(0)) {
+            Ok(()) => Verdict::Pass,
+            Err(StoreError::Full) => Verdict::DenySoft(replies::spool_full()),
+            Err(StoreError::Closed) => Verdict::Disconnect(replies::out_of_service(&self.server.settings)),
+        }
+    }
+
+    fn note_refusal(&self, about: &[(&'static str, &dyn std::fmt::Display)], reply: &Reply) {
+        let code = reply.code();
+        let mut fields: Vec<(&'static str, &dyn std::fmt::Display)> =
+            vec![("session", &self.id), ("client", &self.client)];
+        fields.extend_from_slice(about);
+        let text = reply.text();
+        fields.extend_from_slice(&[("reply", &code), ("text", &text)]);
+        self.core.note(Level::Info, "refused", &fields);
+    }
+
+    /// Receives content, and tells the session how it ended.
+    async fn receive_data(&mut self, transfer: Transfer) -> Result<Step, End> {
+        if transfer.is_first() {
+            self.begin_message(transfer).await;
+        }
+        match transfer {
+            Transfer::Data => self.receive_until_dot().await?,
+            Transfer::Chunk { octets, .. } => self.receive_octets(octets).await?,
+            Transfer::Discard { octets } => {
+                self.skip(octets).await?;
+                return Ok(Step::Receive);
+            }
+        }
+        let content = self.message.as_ref().map(|message| message.scanner.content()).unwrap_or_default();
+        let more_to_come = matches!(transfer, Transfer::Chunk { last: false, .. });
+        let before = self.replies.len();
+        let step = match more_to_come {
+            true => self.session.chunk_ended(&content, &mut self.replies),
+            false => self.session.data_ended(&content, &mut self.replies),
+        };
+        if !more_to_come && step != Step::Store {
+            self.note_refused_message(&content, before);
+        }
+        Ok(step)
+    }
+
+    fn note_refused_message(&mut self, content: &Content, replies_before: usize) {
+        let Some(message) = self.message.take() else { return };
+        let reply = String::from_utf8_lossy(&self.replies[replies_before..]);
+        let reply = reply.trim_end();
+        self.core.note(
+            Level::Info,
+            "refused",
+            &[
+                ("id", &message.envelope.id),
+                ("session", &self.id),
+                ("client", &self.client),
+                ("from", &message.envelope.reverse_path),
+                ("nrcpt", &message.envelope.recipients.len()),
+                ("size", &content.octets),
+                ("reply", &reply),
+            ],
+        );
+    }
+
+    async fn begin_message(&mut self, transfer: Transfer) {
+        let envelope = self.session.begin(self.core.next_message(), self.core.machine.wall_clock());
+        let mut trace = Vec::with_capacity(256);
+        write_received(&envelope, &self.server.settings.hello_name, &mut trace);
+        let scanner = match transfer {
+            Transfer::Data => Scanner::Data(DataDecoder::new()),
+            Transfer::Chunk { .. } | Transfer::Discard { .. } => Scanner::Body(BodyScanner::new()),
+        };
+        let incoming = Ok(self.core.spool.incoming(envelope.clone()));
+        let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner };
+        message.keep(&trace, false).await;
+        self.message = Some(message);
+    }
+
+    async fn receive_until_dot(&mut self) -> Result<(), End> {
+        loop {
+            if self.input.rest().is_empty() {
+                self.refill().await?;
+            }
+            let Some(message) = &mut self.message else { return Ok(()) };
+            let Scanner::Data(decoder) = &mut message.scanner else { return Ok(()) };
+            let received = self.input.rest();
+            let scan = decoder.scan(received);
+            let too_big = self.session.too_big(decoder.content().octets);
+            message.keep(scan.carry, too_big).await;
+            message.keep(&received[..scan.content], too_big).await;
+            let used = scan.end.unwrap_or(received.len());
+            self.input.consume(used);
+            if scan.end.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn receive_octets(&mut self, mut octets: u64) -> Result<(), End> {
+        while octets > 0 {
+            if self.input.rest().is_empty() {
+                self.refill().await?;
+            }
+            let Some(message) = &mut self.message else { return Ok(()) };
+            let Scanner::Body(scanner) = &mut message.scanner else { return Ok(()) };
+            let received = self.input.rest();
+            let received = &received[..received.len().min(usize::try_from(octets).unwrap_or(usize::MAX))];
+            scanner.scan(received);
+            let too_big = self.session.too_big(scanner.content().octets);
+            message.keep(received, too_big).await;
+            let used = received.len();
+            octets -= used as u64;
+            self.input.consume(used);
+        }
+        Ok(())
+    }
+
+    async fn skip(&mut self, mut octets: u64) -> Result<(), End> {
+        while octets > 0 {
+            if self.input.rest().is_empty() {
+                self.refill().await?;
+            }
+            let used = self.input.rest().len().min(usize::try_from(octets).unwrap_or(usize::MAX));
+            self.input.consume(used);
+            octets -= used as u64;
+        }
+        Ok(())
+    }
+
+    /// Makes the message durable, and over LMTP delivers it, before the session answers.
+    async fn store(&mut self) -> Step {
+        let Some(message) = self.message.take() else {
+            return self.session.stored(Err(Refusal::Failed), &mut self.replies);
+        };
+        let mut content = message.scanner.content();
+        content.octets += message.trace;
+        content.header_octets += message.trace;
+        let envelope = message.envelope;
+        let committed = match message.incoming {
+            Ok(incoming) => incoming.commit(&content).await,
+            Err(Discarded::NotStored(error)) => Err(error),
+            Err(Discarded::TooBig) => Err(StoreError::Full),
+        };
+        match committed {
+            Ok(committed) => self.committed(&envelope, &content, committed).await,
+            Err(error) => {
+                let why = format!("not stored: {error}");
+                let (id, session) = (&envelope.id, &self.id);
+                self.core.note(Level::Error, "refused", &[("id", id), ("session", session), ("text", &why)]);
+                let refusal = if error == StoreError::Full { Refusal::Full } else { Refusal::Closed };
+                self.session.stored(Err(refusal), &mut self.replies)
+            }
+        }
+    }
+
+    async fn committed(&mut self, envelope: &Envelope, content: &Content, committed: Committed) -> Step {
+        self.note_accepted(envelope, content);
+        self.accepted += 1;
+        let id = committed.id();
+        if self.server.settings.protocol == Service::Lmtp && !self.core.hold {
+            let fates = self.core.spooler.deliver_now(id, envelope.recipients.len()).await;
+            let results = fates.into_iter().map(|fate| match fate {
+                Fate::Delivered(delivered) => Ok(Proof::Delivered(delivered)),
+                Fate::Failed => Err(Refusal::MailboxFailed),
+            });
+            return self.session.delivered(results.collect(), &mut self.replies);
+        }
+        self.core.spool.schedule(id, 0);
+        self.session.stored(Ok(Proof::Spooled(committed)), &mut self.replies)
+    }
+
+    fn note_accepted(&self, envelope: &Envelope, content: &Content) {
+        let long = content.longest_line > crate::mail::limits::TEXT_LINE_OCTETS;
+        let fields: [(&'static str, &dyn std::fmt::Display); 7] = [
+            ("id", &envelope.id),
+            ("session", &self.id),
+            ("client", &self.client),
+            ("from", &envelope.reverse_path),
+            ("nrcpt", &envelope.recipients.len()),
+            ("size", &content.octets),
+            ("longest_line", &content.longest_line),
+        ];
+        self.core.note(Level::Info, "accepted", if long { &fields } else { &fields[..6] });
+    }
+
+    /// Sends the replies, then waits for input.
+    async fn refill(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        self.input.release(&self.core.buffers);
+        self.turns += 1;
+        if self.turns.is_multiple_of(TURNS) {
+            futures_lite::future::yield_now().await;
+        }
+        self.wait.begin(self.server.idle_timeout);
+        let in_transaction = self.session.in_transaction();
+        let Connection { core, stream, wait, .. } = self;
+        let (buffer, octets) = poll_fn(|context| {
+            let mut buffer = core.buffers.take();
+            match stream.poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(octets)) => Poll::Ready(Ok((buffer, octets))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(End::Lost(error))),
+                Poll::Pending => {
+                    core.buffers.give(buffer);
+                    match wait.poll(in_transaction, context.waker()) {
+                        Some(why) => Poll::Ready(Err(End::Interrupted(why))),
+                        None => Poll::Pending,
+                    }
+                }
+            }
+        })
+        .await?;
+        self.input.fill(buffer, octets);
+        if octets == 0 {
+            self.input.release(&self.core.buffers);
+            return Err(End::Closed);
+        }
+        Ok(())
+    }
+
+    /// Sends what was replied.
+    async fn flush(&mut self) -> Result<(), End> {
+        let mut sent = 0;
+        self.wait.begin(self.server.idle_timeout);
+        while sent < self.replies.len() {
+            let Connection { stream, replies, wait, .. } = self;
+            sent += poll_fn(|context| match stream.poll_write(context, &replies[sent..]) {
+                Poll::Ready(result) => Poll::Ready(result.map_err(End::Lost)),
+                Poll::Pending => match wait.poll(true, context.waker()) {
+                    Some(why) => Poll::Ready(Err(End::Interrupted(why))),
+                    None => Poll::Pending,
+                },
+            })
+            .await?;
+        }
+        self.replies.clear();
+        // An idle session keeps no memory for replies.
+        self.replies.shrink_to(0);
+        Ok(())
+    }
+
+    /// Says why, where that is possible, and closes; returns the reason for the log.
+    async fn close(&mut self, end: Result<(), End>) -> String {
+        self.message = None;
+        let why = match end {
+            Ok(()) => "quit".to_owned(),
+            Err(End::Closed) => "closed by client".to_owned(),
+            Err(End::Lost(error)) => return format!("lost: {error}"),
+            Err(End::Interrupted(interrupt)) => {
+                self.session.interrupt(interrupt, &mut self.replies);
+                format!("{interrupt:?}").to_lowercase()
+            }
+        };
+        // A client that does not read is not waited for a second time.
+        self.wait.begin(std::time::Duration::from_secs(1));
+        let _ = self.flush().await;
+        self.stream.shutdown();
+        self.drain().await;
+        why
+    }
+
+    /// Reads what has come meanwhile: a connection closed over unread input is reset, and the last reply lost with it.
+    async fn drain(&mut self) {
+        let mut buffer = self.core.buffers.take();
+        let Connection { stream, .. } = self;
+        poll_fn(|context| {
+            for _ in 0..TURNS {
+                if !matches!(stream.poll_read(context, &mut buffer), Poll::Ready(Ok(1..))) {
+                    break;
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        self.core.buffers.give(buffer);
+    }
+}
+
+impl<M: Machine> Receiving<M> {
+    /// Keeps content, unless it is not kept any more. The rest of it is read in any case, so that the dialogue stays in step.
+    async fn keep(&mut self, octets: &[u8], too_big: bool) {
+        let Ok(incoming) = &mut self.incoming else { return };
+        if too_big {
+            self.incoming = Err(Discarded::TooBig);
+        } else if let Err(error) = incoming.push(octets).await {
+            self.incoming = Err(Discarded::NotStored(error));
+        }
+    }
+}

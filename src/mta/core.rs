@@ -1,0 +1,123 @@
+//! What the sessions and deliveries of one core share. Nothing here is shared with another core but counters.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::buffers::Buffers;
+use super::patience::Patience;
+use super::spooler::Spooler;
+use crate::control::journal::{Field, Journal, Level};
+use crate::directory::Directory;
+use crate::hook::Chain;
+use crate::io::Machine;
+use crate::mail::{IdSource, MessageId, SessionId};
+use crate::smtp::server::settings::Settings;
+use crate::spool::Spool;
+
+/// One core.
+pub struct Core<M: Machine> {
+    /// Network, disk, clock, tasks.
+    pub machine: M,
+    /// Where messages are kept.
+    pub spool: Spool<M>,
+    /// What becomes of them.
+    pub spooler: Spooler<M>,
+    /// Who is known here.
+    pub directory: Rc<dyn Directory>,
+    /// What an operator reads.
+    pub journal: Rc<Journal>,
+    /// Names for messages and sessions.
+    pub ids: RefCell<IdSource>,
+    /// To receive into.
+    pub buffers: Buffers,
+    /// How long clients are waited for.
+    pub patience: Rc<Patience>,
+    /// Accepted mail stays in the spool.
+    pub hold: bool,
+}
+
+/// One server of the configuration, as a core serves it.
+pub struct Server {
+    /// Its name in the log.
+    pub name: Box<str>,
+    /// How its sessions behave.
+    pub settings: Arc<Settings>,
+    /// Its policy.
+    pub chain: Chain,
+    /// How long it waits for a silent client.
+    pub idle_timeout: Duration,
+    /// Its connections, over all cores.
+    pub connections: Arc<Limit>,
+}
+
+impl<M: Machine> Core<M> {
+    /// A name for a message that begins now.
+    pub fn next_message(&self) -> MessageId {
+        MessageId(self.ids.borrow_mut().next(self.machine.wall_clock()))
+    }
+
+    /// A name for a session that begins now.
+    pub fn next_session(&self) -> SessionId {
+        SessionId(self.ids.borrow_mut().next(self.machine.wall_clock()))
+    }
+
+    /// Notes an event that happens now.
+    pub fn note(&self, level: Level, name: &str, fields: &[Field<'_>]) {
+        self.journal.note(level, self.machine.wall_clock(), name, fields);
+    }
+}
+
+/// A number of connections that is never exceeded, over all cores, without a lock.
+#[derive(Debug, Default)]
+pub struct Limit {
+    /// 0: none.
+    most: u32,
+    now: AtomicU32,
+}
+
+/// A connection that counts; dropping it ends that.
+#[derive(Debug)]
+pub struct Counted(Arc<Limit>);
+
+impl Limit {
+    /// At most `most` at a time; any number where 0.
+    pub fn new(most: u32) -> Limit {
+        Limit { most, now: AtomicU32::new(0) }
+    }
+
+    /// Counts one more, unless that is too many.
+    pub fn take(self: &Arc<Self>) -> Option<Counted> {
+        let room = |now: u32| (self.most == 0 || now < self.most).then_some(now + 1);
+        let taken = self.now.fetch_update(Ordering::AcqRel, Ordering::Acquire, room);
+        taken.is_ok().then(|| Counted(self.clone()))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_never_exceeded_and_never_leaks() {
+        let limit = Arc::new(Limit::new(3));
+        let most = std::thread::scope(|scope| {
+            let tries = || (0..10_000).filter_map(|_| limit.take().map(|_| limit.now.load(Ordering::Acquire))).max();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(tries)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().expect("no panic")).max()
+        });
+        assert!(most <= Some(3), "{most:?}");
+        let held: Vec<_> = (0..5).filter_map(|_| limit.take()).collect();
+        assert_eq!(held.len(), 3);
+        drop(held);
+        assert_eq!(limit.now.load(Ordering::Acquire), 0);
+    }
+}

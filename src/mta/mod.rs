@@ -1,0 +1,14 @@
+//! The process: what joins sessions, spool, container and delivery, on every core.
+//!
+//! `accept` takes connections, `connection` holds the dialogue, `spooler` sees accepted messages through, `core` is what they
+//! share on one core, `serve` starts and stops it all.
+
+pub mod accept;
+pub mod connection;
+pub mod core;
+mod buffers;
+mod input;
+pub mod patience;
+pub mod placement;
+pub mod serve;
+pub mod spooler;
