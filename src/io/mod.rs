@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub mod aligned;
+pub mod sim;
 
 pub use aligned::Aligned;
 
