@@ -106,8 +106,8 @@ impl Write {
 }
 
 /// Applies what a crash leaves of changes. A truncation splits them: how many truncations took place is random, and only the
-/// writes between the last of these and the next can show. The writes reach the disk in any order, each whole, in part or
-/// not at all, and the size is a matter of its own.
+/// writes between the last of these and the next can show. Each write is there whole, in part or not at all, whatever became
+/// of the others, which is also what reordering leaves; the size is a matter of its own.
 fn tear(durable: &mut Vec<u8>, changes: Vec<Change>, random: &mut Random) {
     let mut generations = vec![Vec::new()];
     for change in changes {
@@ -120,10 +120,9 @@ fn tear(durable: &mut Vec<u8>, changes: Vec<Change>, random: &mut Random) {
     if truncations > 0 {
         durable.clear();
     }
-    let mut writes = generations.swap_remove(truncations);
+    let writes = generations.swap_remove(truncations);
     let whole = writes.iter().map(Write::end).fold(durable.len(), usize::max);
     let length = size_left(durable.len(), whole, random);
-    random.shuffle(&mut writes);
     write_some(durable, &writes, random);
     durable.resize(whole, 0);
     durable.truncate(length);

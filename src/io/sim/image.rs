@@ -536,8 +536,11 @@ mod tests {
             let mark = image.mark();
             image.remove(path("/new/a")).expect("removed");
             image.sync_directory(path("/new"), mark).expect("synced");
+            assert_eq!(image.used(), 0);
             image.crash(&mut Random::new(seed));
-            image.read_all(path("/new/a")).ok()
+            let content = image.read_all(path("/new/a")).ok();
+            assert_eq!(image.used(), content.as_ref().map_or(0, |content| content.len() as u64));
+            content
         });
         let left: Vec<_> = left.collect();
         assert!(left.contains(&None) && left.contains(&Some(b"whole".to_vec())));

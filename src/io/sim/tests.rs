@@ -215,7 +215,10 @@ fn a_killed_process_leaves_what_it_wrote() {
         let open = world.block_on(async {
             let file = machine.disk().open("/tmp/a".as_ref(), Open::Create).await.expect("created");
             file.write_at(filled(7, 3000), 0..3000, 0).await.0.expect("written");
-            file
+            let unlinked = machine.disk().open("/tmp/b".as_ref(), Open::Create).await.expect("created");
+            unlinked.write_at(filled(7, 3000), 0..3000, 0).await.0.expect("written");
+            machine.disk().remove("/tmp/b".as_ref()).await.expect("removed");
+            (file, unlinked)
         });
         world.kill();
         let machine = world.restart();
@@ -224,6 +227,22 @@ fn a_killed_process_leaves_what_it_wrote() {
         drop(open);
         assert_eq!(free.ok(), Some((1 << 40) - 3000));
     }
+}
+
+#[test]
+fn what_is_under_way_at_the_end_took_effect_or_did_not() {
+    let removed = (1..50).filter(|seed| {
+        let world = maildir(*seed);
+        world.disk().write("/tmp/a", b"a").expect("written");
+        let machine = world.machine();
+        world.block_on(async {
+            let mut remove = std::pin::pin!(machine.disk().remove("/tmp/a".as_ref()));
+            std::future::poll_fn(|context| Poll::Ready(remove.as_mut().poll(context).is_pending())).await
+        });
+        world.kill();
+        world.disk().list("/tmp").expect("there").is_empty()
+    });
+    assert!((1..49).contains(&removed.count()));
 }
 
 #[test]
