@@ -482,6 +482,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_after_a_lost_rename_survives_in_either_directory() {
+        let left = crashes(|image| {
+            create(image, "/tmp/a");
+            image.rename(path("/tmp/a"), path("/new/a")).expect("renamed");
+            create(image, "/new/b");
+        });
+        assert!(left.iter().all(|[_, new]| !new.contains(&"b".to_owned()) || new.len() == 2));
+        assert!(left.iter().any(|[_, new]| new.len() == 2));
+    }
+
+    #[test]
     fn syncing_the_new_directory_of_a_rename_is_enough() {
         let left = crashes(|image| {
             create(image, "/tmp/a");
