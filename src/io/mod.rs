@@ -14,6 +14,7 @@ pub mod glommio;
 pub mod handover;
 pub mod vitals;
 pub mod wait;
+pub mod sim;
 
 pub use aligned::Aligned;
 
