@@ -2,3 +2,4 @@
 
 pub mod mail;
 pub mod io;
+pub mod smtp;

@@ -1,1 +1,207 @@
 //! Replies (RFC 5321 §4.2) and enhanced status codes (RFC 3463, RFC 2034).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Octets of a reply line with its CR LF (RFC 5321 §4.5.3.1.5).
+const LINE_OCTETS: usize = 512;
+
+/// The three digits a reply begins with: 200 to 599.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplyCode(u16);
+
+impl ReplyCode {
+    /// Service ready.
+    pub const READY: ReplyCode = ReplyCode(220);
+    /// Service closing transmission channel.
+    pub const CLOSING: ReplyCode = ReplyCode(221);
+    /// Requested mail action okay, completed.
+    pub const OK: ReplyCode = ReplyCode(250);
+    /// Cannot VRFY user, but will accept message and attempt delivery.
+    pub const CANNOT_VERIFY: ReplyCode = ReplyCode(252);
+    /// Start mail input.
+    pub const START_MAIL_INPUT: ReplyCode = ReplyCode(354);
+    /// Service not available, closing transmission channel.
+    pub const NOT_AVAILABLE: ReplyCode = ReplyCode(421);
+    /// Requested action aborted: local error in processing.
+    pub const LOCAL_ERROR: ReplyCode = ReplyCode(451);
+    /// Requested action not taken: insufficient system storage.
+    pub const INSUFFICIENT_STORAGE: ReplyCode = ReplyCode(452);
+    /// Syntax error, command unrecognized.
+    pub const UNRECOGNIZED: ReplyCode = ReplyCode(500);
+    /// Syntax error in parameters or arguments.
+    pub const BAD_ARGUMENTS: ReplyCode = ReplyCode(501);
+    /// Command not implemented.
+    pub const NOT_IMPLEMENTED: ReplyCode = ReplyCode(502);
+    /// Bad sequence of commands.
+    pub const BAD_SEQUENCE: ReplyCode = ReplyCode(503);
+    /// Requested action not taken: mailbox unavailable, or refused for policy reasons.
+    pub const UNAVAILABLE: ReplyCode = ReplyCode(550);
+    /// Requested mail action aborted: exceeded storage allocation.
+    pub const STORAGE_EXCEEDED: ReplyCode = ReplyCode(552);
+    /// Requested action not taken: mailbox name not allowed.
+    pub const NAME_NOT_ALLOWED: ReplyCode = ReplyCode(553);
+    /// Transaction failed.
+    pub const FAILED: ReplyCode = ReplyCode(554);
+    /// MAIL FROM or RCPT TO parameters not recognized or not implemented.
+    pub const UNKNOWN_PARAMETER: ReplyCode = ReplyCode(555);
+
+    /// The code of that number; `None` unless it is 200 to 599.
+    pub const fn new(number: u16) -> Option<ReplyCode> {
+        if number >= 200 && number <= 599 { Some(ReplyCode(number)) } else { None }
+    }
+
+    /// The number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// The first digit: 2 done, 3 go on, 4 refused for now, 5 refused.
+    pub const fn class(self) -> u16 {
+        self.0 / 100
+    }
+
+    /// Whether it says no: for now (4yz) or for ever (5yz).
+    pub const fn refuses(self) -> bool {
+        self.class() >= 4
+    }
+}
+
+impl fmt::Display for ReplyCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The second and third number of an enhanced status code (RFC 3463 §2). The first is the class of the reply code it is
+/// written after, so that the two cannot contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EnhancedStatus {
+    /// The part of mail that the status is about, 0 to 7 (RFC 3463 §3).
+    pub subject: u16,
+    /// What about it.
+    pub detail: u16,
+}
+
+impl EnhancedStatus {
+    /// The status `x.subject.detail`.
+    pub const fn new(subject: u16, detail: u16) -> EnhancedStatus {
+        EnhancedStatus { subject, detail }
+    }
+}
+
+/// A reply of one line or more. Nothing its text holds can end a line early or pass for another reply: what is no
+/// printable ASCII is written as `?`, and a line that would be longer than 512 octets is cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    code: ReplyCode,
+    status: Option<EnhancedStatus>,
+    text: Cow<'static, str>,
+}
+
+impl Reply {
+    /// A reply with an enhanced status code. Lines of the text are parted by LF.
+    pub fn new(code: ReplyCode, status: EnhancedStatus, text: impl Into<Cow<'static, str>>) -> Reply {
+        Reply { code, status: Some(status), text: text.into() }
+    }
+
+    /// A reply without an enhanced status code, as a banner and the replies to EHLO and DATA are (RFC 2034 §4).
+    pub fn plain(code: ReplyCode, text: impl Into<Cow<'static, str>>) -> Reply {
+        Reply { code, status: None, text: text.into() }
+    }
+
+    /// The reply code.
+    pub fn code(&self) -> ReplyCode {
+        self.code
+    }
+
+    /// The enhanced status; its class is that of the code.
+    pub fn status(&self) -> Option<EnhancedStatus> {
+        self.status
+    }
+
+    /// The text as it was given, lines parted by LF.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Writes the reply with the CR LF of its last line to the end of `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut lines = self.text.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            self.write_line(line.strip_suffix('\r').unwrap_or(line), lines.peek().is_some(), out);
+        }
+    }
+
+    fn write_line(&self, text: &str, more: bool, out: &mut Vec<u8>) {
+        let end = out.len() + LINE_OCTETS - "\r\n".len();
+        let separator = if more { '-' } else { ' ' };
+        out.extend_from_slice(format!("{}{separator}", self.code).as_bytes());
+        // 3yz has no class among enhanced status codes (RFC 3463 §2).
+        if let (Some(EnhancedStatus { subject, detail }), 2 | 4 | 5) = (self.status, self.code.class()) {
+            out.extend_from_slice(format!("{}.{subject}.{detail} ", self.code.class()).as_bytes());
+        }
+        out.extend(text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' }));
+        out.truncate(end);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl fmt::Display for Reply {
+    /// Writes it as it goes on the wire, but for the last CR LF.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut octets = Vec::new();
+        self.write(&mut octets);
+        f.write_str(String::from_utf8_lossy(&octets).trim_end_matches("\r\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_class_comes_from_the_code() {
+        let status = EnhancedStatus::new(1, 1);
+        let text = |code| Reply::new(code, status, "text").to_string();
+        assert_eq!(text(ReplyCode::UNAVAILABLE), "550 5.1.1 text");
+        assert_eq!(text(ReplyCode::OK), "250 2.1.1 text");
+        assert_eq!(text(ReplyCode::START_MAIL_INPUT), "354 text");
+        assert_eq!(Reply::plain(ReplyCode::READY, "text").to_string(), "220 text");
+        assert_eq!((ReplyCode::new(199), ReplyCode::new(600)), (None, None));
+    }
+
+    #[test]
+    fn every_line_but_the_last_says_that_more_follows() {
+        let reply = Reply::new(ReplyCode::OK, EnhancedStatus::new(0, 0), "a\nb\r\nc");
+        assert_eq!(reply.to_string(), "250-2.0.0 a\r\n250-2.0.0 b\r\n250 2.0.0 c");
+    }
+
+    #[test]
+    fn nothing_but_printable_ascii_is_written() {
+        let reply = Reply::plain(ReplyCode::OK, "a\rb\0c\u{7f}d\u{e9}e\tf");
+        assert_eq!(reply.to_string(), "250 a?b?c?d?e?f");
+        let long = Reply::plain(ReplyCode::OK, "é".repeat(1000));
+        let mut out = b"before".to_vec();
+        long.write(&mut out);
+        assert_eq!(out.len(), "before".len() + LINE_OCTETS);
+    }
+
+    proptest! {
+        #[test]
+        fn a_reply_is_well_formed_whatever_its_text(text in "(?s).{0,600}", number in 200u16..600) {
+            let code = ReplyCode::new(number).unwrap();
+            let mut out = Vec::new();
+            Reply::new(code, EnhancedStatus::new(7, 1), text).write(&mut out);
+            let lines = String::from_utf8(out).unwrap();
+            let lines: Vec<&str> = lines.strip_suffix("\r\n").unwrap().split("\r\n").collect();
+            for (index, line) in lines.iter().enumerate() {
+                let separator = if index + 1 < lines.len() { '-' } else { ' ' };
+                let start = format!("{}{}", number, separator);
+                prop_assert!(line.starts_with(&start) && line.len() <= LINE_OCTETS - 2);
+                prop_assert!(line.bytes().all(|byte| (32..127).contains(&byte)));
+            }
+        }
+    }
+}
