@@ -33,7 +33,7 @@ impl LineReader {
     }
 
     /// Takes the next line off the front of `received`. `None`: no further line ends in it, and all of it was taken.
-    pub fn next<'a>(&'a mut self, received: &mut &'a [u8]) -> Option<Line<'a>> {
+    pub fn next<'a, 'b: 'a>(&'a mut self, received: &mut &'b [u8]) -> Option<Line<'a>> {
         if std::mem::take(&mut self.given) {
             self.begun = Vec::new();
         }

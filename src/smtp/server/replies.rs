@@ -46,7 +46,7 @@ pub fn ehlo(settings: &Settings, argument: &str, client: IpAddr) -> Reply {
     if let 1..=999_999 = settings.max_recipients {
         lines.push(format!("LIMITS RCPTMAX={}", settings.max_recipients));
     }
-    Reply::plain(ReplyCode::OK, lines.join("\n"))
+    Reply::lines(ReplyCode::OK, None, lines)
 }
 
 /// HELO, EHLO or LHLO without a name (RFC 5321 §4.1.1.1).
