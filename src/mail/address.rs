@@ -51,11 +51,9 @@ impl Domain {
             return Err(AddressError::DomainTooLong);
         }
         match text.strip_prefix('[') {
-            Some(literal) => literal
-                .strip_suffix(']')
-                .and_then(address_literal)
-                .map(Domain::Address)
-                .ok_or(AddressError::Domain),
+            Some(literal) => {
+                literal.strip_suffix(']').and_then(address_literal).map(Domain::Address).ok_or(AddressError::Domain)
+            }
             None if is_domain_name(text) => Ok(Domain::Name(text.into())),
             None => Err(AddressError::Domain),
         }
@@ -112,9 +110,7 @@ impl fmt::Display for Domain {
 /// The address inside the brackets of a literal (RFC 5321 §4.1.3); a scope is no part of it.
 pub fn address_literal(text: &str) -> Option<IpAddr> {
     match text.split_at_checked("IPv6:".len()) {
-        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {
-            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
-        }
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         _ => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
     }
 }

@@ -96,18 +96,34 @@ impl EnhancedStatus {
 pub struct Reply {
     code: ReplyCode,
     status: Option<EnhancedStatus>,
+    /// Lines are parted by LF, which no line has in it.
     text: Cow<'static, str>,
 }
 
+/// The text without an LF that would part it.
+fn one_line(text: Cow<'static, str>) -> Cow<'static, str> {
+    if text.contains('\n') { text.replace('\n', "?").into() } else { text }
+}
+
 impl Reply {
-    /// A reply with an enhanced status code. Lines of the text are parted by LF.
+    /// A reply of one line with an enhanced status code.
     pub fn new(code: ReplyCode, status: EnhancedStatus, text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { code, status: Some(status), text: text.into() }
+        Reply { code, status: Some(status), text: one_line(text.into()) }
     }
 
-    /// A reply without an enhanced status code, as a banner and the replies to EHLO and DATA are (RFC 2034 §4).
+    /// A reply of one line without an enhanced status code, as a banner and the reply to DATA are (RFC 2034 §3).
     pub fn plain(code: ReplyCode, text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply { code, status: None, text: text.into() }
+        Reply { code, status: None, text: one_line(text.into()) }
+    }
+
+    /// A reply of many lines (RFC 5321 §4.2.1). Without any it has one that is empty.
+    pub fn lines<T: Into<Cow<'static, str>>>(
+        code: ReplyCode,
+        status: Option<EnhancedStatus>,
+        lines: impl IntoIterator<Item = T>,
+    ) -> Reply {
+        let lines: Vec<_> = lines.into_iter().map(|line| one_line(line.into())).collect();
+        Reply { code, status, text: lines.join("\n").into() }
     }
 
     /// The reply code.
@@ -120,7 +136,7 @@ impl Reply {
         self.status
     }
 
-    /// The text as it was given, lines parted by LF.
+    /// The text, lines parted by LF.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -129,7 +145,7 @@ impl Reply {
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut lines = self.text.split('\n').peekable();
         while let Some(line) = lines.next() {
-            self.write_line(line.strip_suffix('\r').unwrap_or(line), lines.peek().is_some(), out);
+            self.write_line(line, lines.peek().is_some(), out);
         }
     }
 
@@ -174,14 +190,15 @@ mod tests {
 
     #[test]
     fn every_line_but_the_last_says_that_more_follows() {
-        let reply = Reply::new(ReplyCode::OK, EnhancedStatus::new(0, 0), "a\nb\r\nc");
-        assert_eq!(reply.to_string(), "250-2.0.0 a\r\n250-2.0.0 b\r\n250 2.0.0 c");
+        let reply = Reply::lines(ReplyCode::OK, Some(EnhancedStatus::new(0, 0)), ["a", "b\n250 x", "c"]);
+        assert_eq!(reply.to_string(), "250-2.0.0 a\r\n250-2.0.0 b?250 x\r\n250 2.0.0 c");
+        assert_eq!(Reply::lines(ReplyCode::OK, None, [""; 0]).to_string(), "250 ");
     }
 
     #[test]
     fn nothing_but_printable_ascii_is_written() {
-        let reply = Reply::plain(ReplyCode::OK, "a\rb\0c\u{7f}d\u{e9}e\tf");
-        assert_eq!(reply.to_string(), "250 a?b?c?d?e?f");
+        let reply = Reply::plain(ReplyCode::OK, "a\r\nb\0c\u{7f}d\u{e9}e\tf");
+        assert_eq!(reply.to_string(), "250 a??b?c?d?e?f");
         let long = Reply::plain(ReplyCode::OK, "é".repeat(1000));
         let mut out = b"before".to_vec();
         long.write(&mut out);
@@ -190,12 +207,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_reply_is_well_formed_whatever_its_text(text in "(?s).{0,600}", number in 200u16..600) {
+        fn a_reply_is_well_formed_whatever_its_text(
+            texts in prop::collection::vec("(?s).{0,600}", 1..4),
+            number in 200u16..600,
+        ) {
             let code = ReplyCode::new(number).unwrap();
             let mut out = Vec::new();
-            Reply::new(code, EnhancedStatus::new(7, 1), text).write(&mut out);
+            Reply::lines(code, Some(EnhancedStatus::new(7, 1)), texts.clone()).write(&mut out);
             let lines = String::from_utf8(out).unwrap();
             let lines: Vec<&str> = lines.strip_suffix("\r\n").unwrap().split("\r\n").collect();
+            prop_assert_eq!(lines.len(), texts.len());
             for (index, line) in lines.iter().enumerate() {
                 let separator = if index + 1 < lines.len() { '-' } else { ' ' };
                 let start = format!("{}{}", number, separator);

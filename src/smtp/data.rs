@@ -1,0 +1,331 @@
+//! The content of a message as it is received: where DATA ends (RFC 5321 §4.1.1.4, §4.5.2), and what one pass over the
+//! octets can tell of them.
+
+use memchr::memchr2;
+
+use crate::mail::Content;
+
+/// What of the octets just received is content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Content that was held back before, because it might have begun the end of data, and did not: it goes before what
+    /// is content of this buffer. Empty, `.` or `.` CR.
+    pub carry: &'static [u8],
+    /// How many octets at the front of the buffer are content. What follows them is held back or ends the data.
+    pub content: usize,
+    /// The data has ended: so many octets of the buffer are used up, and what follows them is the next command.
+    pub end: Option<usize>,
+}
+
+/// Finds the end of data in buffers as they are received, and moves nothing.
+///
+/// Only CR LF `.` CR LF ends the data, and the start counts as after a CR LF (RFC 5321 §4.1.1.4). No octet that may belong
+/// to the terminator is ever given out as content, so content may be written where it can not be taken back: at most the
+/// two octets `.` CR are held back over the end of a buffer, and come out as [`Scan::carry`] if they were content.
+#[derive(Debug)]
+pub struct DataDecoder {
+    scanner: Scanner,
+    /// Octets at the end of what was received that are held back.
+    held: usize,
+}
+
+impl Default for DataDecoder {
+    fn default() -> DataDecoder {
+        DataDecoder::new()
+    }
+}
+
+impl DataDecoder {
+    /// A decoder at the start of data.
+    pub fn new() -> DataDecoder {
+        DataDecoder { scanner: Scanner::new(true), held: 0 }
+    }
+
+    /// Looks through what was received next. Not to be called again once the end was found.
+    pub fn scan(&mut self, received: &[u8]) -> Scan {
+        let held_before = std::mem::take(&mut self.held);
+        let end = self.scanner.run(received, held_before as u64);
+        // The terminator's own octets, or those that may become it.
+        let withheld = if end.is_some() { TERMINATOR.len() } else { self.scanner.state.held() };
+        let used = end.unwrap_or(received.len());
+        let same_run = withheld == held_before + used;
+        let carry = if same_run { &[] } else { TERMINATOR.get(..held_before).unwrap_or_default() };
+        let content = used.saturating_sub(withheld);
+        if end.is_none() {
+            self.held = withheld;
+        }
+        self.scanner.content.octets += (carry.len() + content) as u64;
+        Scan { carry, content, end }
+    }
+
+    /// What is known of the content given out so far.
+    pub fn content(&self) -> Content {
+        self.scanner.content()
+    }
+}
+
+/// Looks over content whose length is known beforehand (BDAT, RFC 3030): it has no end to be found, and dots that begin
+/// a line mean nothing.
+#[derive(Debug)]
+pub struct BodyScanner(Scanner);
+
+impl Default for BodyScanner {
+    fn default() -> BodyScanner {
+        BodyScanner::new()
+    }
+}
+
+impl BodyScanner {
+    /// A scanner at the start of a message.
+    pub fn new() -> BodyScanner {
+        BodyScanner(Scanner::new(false))
+    }
+
+    /// Looks over what was received next, chunk after chunk: all of it is content.
+    pub fn scan(&mut self, received: &[u8]) {
+        self.0.run(received, 0);
+        self.0.content.octets += received.len() as u64;
+    }
+
+    /// What is known of the content, as if it ended here.
+    pub fn content(&self) -> Content {
+        self.0.content()
+    }
+}
+
+/// What ends the data where a line begins.
+const TERMINATOR: &[u8] = b".\r\n";
+
+/// Where the octet that comes next stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// At the start of a line: after CR LF, or of the content.
+    LineStart,
+    /// Inside of a line.
+    Text,
+    /// After a CR.
+    Cr,
+    /// After a dot that begins a line.
+    Dot,
+    /// After a dot that begins a line, and a CR.
+    DotCr,
+}
+
+impl State {
+    /// How many octets before here may belong to the terminator.
+    fn held(self) -> usize {
+        match self {
+            State::LineStart | State::Text | State::Cr => 0,
+            State::Dot => 1,
+            State::DotCr => 2,
+        }
+    }
+}
+
+/// The one pass over content that both ways of receiving it share.
+#[derive(Debug)]
+struct Scanner {
+    state: State,
+    /// `octets` counts what was given out; the rest is as of the end of the last buffer.
+    content: Content,
+    /// How far into the content the line begins that was not ended yet.
+    line_start: u64,
+    /// An empty line was seen.
+    header_ended: bool,
+}
+
+impl Scanner {
+    fn new(dot_stuffed: bool) -> Scanner {
+        let content = Content { dot_stuffed, ..Content::default() };
+        Scanner { state: State::LineStart, content, line_start: 0, header_ended: false }
+    }
+
+    /// Looks through `received`, before which `held` octets are neither content yet nor the terminator. Says how many
+    /// octets the data with its terminator takes up, if it ends here.
+    fn run(&mut self, received: &[u8], held: u64) -> Option<usize> {
+        let base = self.content.octets + held;
+        let mut at = 0;
+        while let Some(&next) = received.get(at) {
+            match (self.state, next) {
+                (State::LineStart, b'.') if self.content.dot_stuffed => self.step(State::Dot, &mut at),
+                (State::Dot, b'\r') => self.step(State::DotCr, &mut at),
+                (State::Cr, b'\n') => {
+                    self.step(State::LineStart, &mut at);
+                    self.end_line(base + at as u64);
+                }
+                (State::DotCr, b'\n') => {
+                    at += 1;
+                    self.note_eight_bit(received.get(..at));
+                    return Some(at);
+                }
+                (State::Cr | State::DotCr, _) => {
+                    self.content.bare_cr = true;
+                    self.state = State::Text;
+                }
+                _ => self.text(received, &mut at),
+            }
+        }
+        self.note_eight_bit(Some(received));
+        None
+    }
+
+    fn step(&mut self, state: State, at: &mut usize) {
+        self.state = state;
+        *at += 1;
+    }
+
+    /// Goes on to behind the next CR, or LF, or to the end of the buffer.
+    fn text(&mut self, received: &[u8], at: &mut usize) {
+        let rest = received.get(*at..).unwrap_or_default();
+        let found = memchr2(b'\r', b'\n', rest);
+        *at += found.map_or(rest.len(), |offset| offset + 1);
+        let cr = found.and_then(|offset| rest.get(offset)) == Some(&b'\r');
+        self.content.bare_lf |= found.is_some() && !cr;
+        self.state = if cr { State::Cr } else { State::Text };
+    }
+
+    /// A CR LF ended `end` octets into the content.
+    fn end_line(&mut self, end: u64) {
+        let length = end - self.line_start - 2;
+        self.content.longest_line = self.content.longest_line.max(length);
+        if length == 0 && !self.header_ended {
+            self.header_ended = true;
+            self.content.header_octets = self.line_start;
+        }
+        self.line_start = end;
+    }
+
+    fn note_eight_bit(&mut self, octets: Option<&[u8]>) {
+        self.content.eight_bit |= octets.is_some_and(|octets| !octets.is_ascii());
+    }
+
+    /// What is known of the content if it ends here: its last line need not have a CR LF, and a CR at the end is bare.
+    fn content(&self) -> Content {
+        let mut content = self.content;
+        content.bare_cr |= self.state == State::Cr;
+        content.longest_line = content.longest_line.max(content.octets - self.line_start);
+        if !self.header_ended {
+            content.header_octets = content.octets;
+        }
+        content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What `pieces` hold: the content, what is known of it, and how many octets of all were used up.
+    type Decoded = (Vec<u8>, Content, Option<usize>);
+
+    fn decode(pieces: &[&[u8]]) -> Decoded {
+        let (mut decoder, mut content, mut before) = (DataDecoder::new(), Vec::new(), 0);
+        for piece in pieces {
+            let scan = decoder.scan(piece);
+            content.extend_from_slice(scan.carry);
+            content.extend_from_slice(&piece[..scan.content]);
+            assert_eq!(decoder.content().octets, content.len() as u64);
+            if let Some(end) = scan.end {
+                return (content, decoder.content(), Some(before + end));
+            }
+            before += piece.len();
+        }
+        (content, decoder.content(), None)
+    }
+
+    fn scan_body(pieces: &[&[u8]]) -> Content {
+        let mut scanner = BodyScanner::new();
+        pieces.iter().for_each(|piece| scanner.scan(piece));
+        scanner.content()
+    }
+
+    /// The same by looking at every octet for itself: slow, and simple enough to be seen to be right.
+    fn decode_naively(input: &[u8]) -> Decoded {
+        let whole = [b"\r\n", input].concat();
+        let end = whole.windows(5).position(|window| window == b"\r\n.\r\n");
+        let content = match end {
+            Some(at) => &input[..at],
+            None => input
+                .strip_suffix(b".")
+                .or(input.strip_suffix(b".\r"))
+                .filter(|c| c.is_empty() || c.ends_with(b"\r\n"))
+                .unwrap_or(input),
+        };
+        (content.to_vec(), describe_naively(content, true), end.map(|at| at + 3))
+    }
+
+    fn describe_naively(content: &[u8], dot_stuffed: bool) -> Content {
+        let text: Vec<u8> = content.to_vec();
+        let mut lines = vec![0];
+        lines.extend((2..=text.len()).filter(|end| text[..*end].ends_with(b"\r\n")));
+        let ends = lines.iter().skip(1).map(|end| end - 2).chain([text.len()]);
+        let lengths: Vec<usize> = lines.iter().zip(ends).map(|(start, end)| end - start).collect();
+        let empty = (0..lines.len() - 1).find(|line| lengths[*line] == 0);
+        Content {
+            octets: text.len() as u64,
+            header_octets: empty.map_or(text.len(), |line| lines[line]) as u64,
+            longest_line: lengths.into_iter().max().unwrap_or(0) as u64,
+            eight_bit: text.iter().any(|octet| *octet > 127),
+            bare_cr: (0..text.len()).any(|at| text[at] == b'\r' && text.get(at + 1) != Some(&b'\n')),
+            bare_lf: (0..text.len()).any(|at| text[at] == b'\n' && (at == 0 || text[at - 1] != b'\r')),
+            dot_stuffed,
+        }
+    }
+
+    fn agrees_at_every_split(input: &[u8]) {
+        let expected = decode_naively(input);
+        let body = describe_naively(input, false);
+        for cut in 0..=input.len() {
+            let (front, back) = input.split_at(cut);
+            assert_eq!(decode(&[front, back]), expected, "{input:?} split at {cut}");
+            assert_eq!(scan_body(&[front, back]), body, "{input:?} split at {cut}");
+        }
+        let octets: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(decode(&octets), expected, "{input:?} octet by octet");
+        assert_eq!(scan_body(&octets), body, "{input:?} octet by octet");
+    }
+
+    #[test]
+    fn every_short_input_agrees_with_the_naive_twin() {
+        const ALPHABET: [u8; 4] = *b"\r\n.a";
+        for length in 0..=8u32 {
+            for number in 0..ALPHABET.len().pow(length) {
+                let digit = |place| ALPHABET[number / ALPHABET.len().pow(place) % ALPHABET.len()];
+                let input: Vec<u8> = (0..length).map(digit).collect();
+                agrees_at_every_split(&input);
+            }
+        }
+    }
+
+    #[test]
+    fn the_empty_message() {
+        let (content, found, end) = decode(&[b".\r\nQUIT\r\n"]);
+        assert_eq!((content.as_slice(), end), (b"".as_slice(), Some(3)));
+        assert_eq!(found, Content { dot_stuffed: true, ..Content::default() });
+    }
+
+    #[test]
+    fn what_one_pass_learns() {
+        let (content, found, end) = decode(&[b"Subject: \xc3\xa9\r\nTo: a\r\n\r\n..dot\r\nlonger line\r\n.\r\n"]);
+        assert_eq!((content.len(), end), (42, Some(45)));
+        let expected = Content {
+            octets: 42,
+            header_octets: 20,
+            longest_line: 11,
+            eight_bit: true,
+            dot_stuffed: true,
+            ..Content::default()
+        };
+        assert_eq!(found, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn longer_inputs_agree_with_the_naive_twin(words in prop::collection::vec(
+            prop::sample::select(vec![&b"\r\n"[..], b"\r", b"\n", b".", b"\r\n.\r\n", b"\r\n\r\n", b"text", b"\xe9"]), 0..20,
+        )) {
+            agrees_at_every_split(&words.concat());
+        }
+    }
+}

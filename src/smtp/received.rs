@@ -1,0 +1,122 @@
+//! The trace field that a message is given when it comes in (RFC 5321 §4.4).
+
+use crate::mail::{Client, Domain, Envelope, Protocol, date::Date, limits::TEXT_LINE_OCTETS};
+
+/// Octets of a name that the field repeats from elsewhere: enough for any domain, and little enough that no line of the
+/// field comes near [`TEXT_LINE_OCTETS`].
+const NAME_OCTETS: usize = 255;
+
+/// Writes the field with its last CR LF to the end of `out`. `hello_name` is this server's own name.
+pub fn write_received(envelope: &Envelope, hello_name: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    let text = format!(
+        "Received: from {} ({})\r\n\tby {} (ringpost) with {} id {}{}{}\r\n",
+        said_name(&envelope.client),
+        Domain::Address(envelope.client.address.ip().to_canonical()),
+        name(hello_name),
+        with(&envelope.client, envelope.smtputf8),
+        envelope.id,
+        recipient(envelope),
+        Date::from_micros(envelope.received_at).rfc5322(),
+    );
+    out.extend_from_slice(text.as_bytes());
+    debug_assert!(out[start..].split(|byte| *byte == b'\n').all(|line| line.len() as u64 <= TEXT_LINE_OCTETS));
+}
+
+/// `for <recipient>` where there is one alone, so that nobody learns of the others, and the end of the line before the date.
+fn recipient(envelope: &Envelope) -> String {
+    match envelope.recipients.as_slice() {
+        // A recipient that a message without SMTPUTF8 cannot name is left out.
+        [recipient] if recipient.is_ascii() || envelope.smtputf8 => format!("\r\n\tfor <{recipient}>; "),
+        _ => ";\r\n\t".to_owned(),
+    }
+}
+
+/// The name after `with` (RFC 3848, RFC 6531 §4.3).
+fn with(client: &Client, smtputf8: bool) -> &'static str {
+    match (client.protocol, smtputf8) {
+        (Protocol::Smtp, false) => "SMTP",
+        (Protocol::Esmtp, false) => "ESMTP",
+        (Protocol::Lmtp, false) => "LMTP",
+        (Protocol::Smtp | Protocol::Esmtp, true) => "UTF8SMTP",
+        (Protocol::Lmtp, true) => "UTF8LMTP",
+    }
+}
+
+/// What the client said it is called; its address where it said nothing.
+fn said_name(client: &Client) -> String {
+    if client.helo.is_empty() {
+        Domain::Address(client.address.ip().to_canonical()).to_string()
+    } else {
+        name(&client.helo)
+    }
+}
+
+/// A name with nothing in it that would end the line, begin a comment or part words.
+fn name(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_graphic() && !"()<>\\\",;".contains(c) { c } else { '?' };
+    text.chars().take(NAME_OCTETS).map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{BodyType, Mailbox, MessageId, ReversePath, SessionId};
+
+    fn envelope(address: &str, helo: &str, recipients: &[&str]) -> Envelope {
+        Envelope {
+            id: MessageId(1),
+            session: SessionId(2),
+            received_at: 1_787_406_275_000_000,
+            reverse_path: ReversePath::Null,
+            recipients: recipients.iter().map(|text| Mailbox::parse(text).unwrap()).collect(),
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            client: Client { address: address.parse().unwrap(), helo: helo.into(), protocol: Protocol::Esmtp },
+        }
+    }
+
+    fn written(envelope: &Envelope) -> String {
+        let mut out = b"before ".to_vec();
+        write_received(envelope, "mx.example", &mut out);
+        String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn one_recipient_is_named() {
+        let expected = "Received: from client.example ([192.0.2.1])\r\n\
+            \tby mx.example (ringpost) with ESMTP id 0000000000001\r\n\
+            \tfor <you@localhost>; Sat, 22 Aug 2026 13:44:35 +0000\r\n";
+        assert_eq!(written(&envelope("192.0.2.1:25", "client.example", &["you@localhost"])), expected);
+    }
+
+    #[test]
+    fn many_recipients_are_not() {
+        let expected = "Received: from [192.0.2.1] ([192.0.2.1])\r\n\
+            \tby mx.example (ringpost) with ESMTP id 0000000000001;\r\n\
+            \tSat, 22 Aug 2026 13:44:35 +0000\r\n";
+        assert_eq!(written(&envelope("[::ffff:192.0.2.1]:25", "", &["a@b", "b@b"])), expected);
+    }
+
+    #[test]
+    fn protocols_are_named() {
+        let mut envelope = envelope("[2001:db8::1]:25", "[IPv6:2001:db8::1]", &["é@b"]);
+        assert!(written(&envelope).starts_with("Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n"));
+        assert!(!written(&envelope).contains("for <"));
+        envelope.smtputf8 = true;
+        assert!(written(&envelope).contains("with UTF8SMTP id ") && written(&envelope).contains("for <é@b>; "));
+        envelope.client.protocol = Protocol::Lmtp;
+        assert!(written(&envelope).contains("with UTF8LMTP id "));
+        envelope.smtputf8 = false;
+        assert!(written(&envelope).contains("with LMTP id "));
+        envelope.client.protocol = Protocol::Smtp;
+        assert!(written(&envelope).contains("with SMTP id "));
+    }
+
+    #[test]
+    fn a_hostile_name_stays_on_its_line() {
+        let text = written(&envelope("192.0.2.1:25", &format!("a\r\nX: (é{}", "x".repeat(2000)), &["a@b"]));
+        assert!(text.starts_with("Received: from a??X:???xxx"));
+        assert!(text.lines().count() == 3 && text.lines().all(|line| line.len() < 998));
+    }
+}

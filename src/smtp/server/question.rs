@@ -1,0 +1,108 @@
+//! What a session wants done, and what it is told.
+
+use crate::mail::{Mailbox, Reply, ReversePath};
+
+/// What is to be done next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Give the session its next line.
+    Receive,
+    /// Decide, and tell it by `answer`.
+    Ask(Question),
+    /// Receive content.
+    ReceiveData(Transfer),
+    /// Make the message durable, or deliver it, and tell by `stored` or `delivered`.
+    Store,
+    /// Send what was replied and close the connection.
+    Close,
+}
+
+/// Content that follows in the stream of octets. Where a message begins by it, `begin` is called before its first octet is
+/// received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// By DATA: up to the final dot, then `data_ended`. A message always begins by it.
+    Data,
+    /// By BDAT: so many octets, then `chunk_ended`, or `data_ended` where it is the last.
+    Chunk {
+        /// Its length; may be 0.
+        octets: u64,
+        /// It ends the message.
+        last: bool,
+        /// A message begins by it.
+        first: bool,
+    },
+    /// The octets of a refused BDAT: they are dropped, then the next line is due. The reply is among the replies already.
+    Discard {
+        /// How many there are; may be 0.
+        octets: u64,
+    },
+}
+
+impl Transfer {
+    /// Whether a message begins by it.
+    pub fn is_first(self) -> bool {
+        matches!(self, Transfer::Data | Transfer::Chunk { first: true, .. })
+    }
+}
+
+/// What the session does not decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May this sender send?
+    Sender {
+        /// The argument of MAIL.
+        reverse_path: ReversePath,
+        /// What it declared as SIZE, in octets (RFC 1870).
+        declared_octets: Option<u64>,
+    },
+    /// May mail be sent to this recipient?
+    Recipient(Mailbox),
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing speaks against it.
+    Pass,
+    /// Accepted, and nothing else is to be asked.
+    Accept,
+    /// Refused for ever, with this reply.
+    Deny(Reply),
+    /// Refused for now, with this reply.
+    DenySoft(Reply),
+    /// Refused with this reply, and the connection closed.
+    Disconnect(Reply),
+}
+
+/// Why a message, or a recipient's copy of it, was not made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no room for it.
+    Full,
+    /// The spool takes nothing in, because its disk failed or because it is being shut down.
+    Closed,
+    /// More is under way than can be taken in now.
+    Busy,
+    /// Writing it failed, or its outcome is not known.
+    Failed,
+    /// LMTP: the recipient's mailbox could not take it now.
+    MailboxFailed,
+    /// LMTP: the recipient's mailbox is full.
+    MailboxFull,
+    /// A rule refused it after its content was seen, with this reply.
+    Rejected(Reply),
+}
+
+/// Why a session is ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Nothing came from the client for too long.
+    Idle,
+    /// The server stops.
+    Shutdown,
+    /// The server cannot serve another client now.
+    Overload,
+    /// This client has too many connections.
+    TooManyConnections,
+}
