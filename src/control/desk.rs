@@ -56,7 +56,8 @@ impl Lines {
 
 /// Answers questions for ever. Must run inside a tokio runtime.
 pub async fn serve(lines: Arc<Lines>, directory: Arc<Listed>) -> io::Result<()> {
-    let bell = AsyncFd::with_interest(lines.bell.descriptor(), Interest::READABLE)?;
+    // SAFETY: `lines` keeps the descriptor open for longer than `bell` lives, which never gives it away.
+    let bell = unsafe { AsyncFd::register_with_interest(lines.bell.descriptor(), Interest::READABLE) }?;
     loop {
         bell.readable().await?.clear_ready();
         lines.bell.drain();

@@ -32,7 +32,11 @@ pub struct Logger {
 
 impl Logger {
     /// Starts to write what comes from `readers` to `output`.
-    pub fn start(readers: Vec<Reader>, format: Format, mut output: impl Write + Send + 'static) -> std::io::Result<Logger> {
+    pub fn start(
+        readers: Vec<Reader>,
+        format: Format,
+        mut output: impl Write + Send + 'static,
+    ) -> std::io::Result<Logger> {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new()
             .name("log".into())
@@ -115,7 +119,12 @@ fn format_text(event: &Event, line: &mut String) {
 }
 
 fn format_json(event: &Event, line: &mut String) {
-    let _ = write!(line, "{{\"time\":\"{}\",\"level\":\"{}\",\"event\":", Date::from_micros(event.time).rfc3339(), event.level.name());
+    let _ = write!(
+        line,
+        "{{\"time\":\"{}\",\"level\":\"{}\",\"event\":",
+        Date::from_micros(event.time).rfc3339(),
+        event.level.name()
+    );
     json_text(&event.name, line);
     for (key, value) in &event.fields {
         line.push(',');

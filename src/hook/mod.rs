@@ -61,5 +61,9 @@ impl Handler {
 
 /// The directory did not answer (RFC 3463 §3.4: system not accepting network messages would be too much said).
 fn unavailable(mailbox: &Mailbox) -> Reply {
-    Reply::new(ReplyCode::LOCAL_ERROR, EnhancedStatus::new(3, 0), format!("Unexpected error for <{mailbox}>, try again later"))
+    Reply::new(
+        ReplyCode::LOCAL_ERROR,
+        EnhancedStatus::new(3, 0),
+        format!("Unexpected error for <{mailbox}>, try again later"),
+    )
 }

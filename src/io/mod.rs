@@ -12,9 +12,9 @@ use std::time::Duration;
 pub mod aligned;
 pub mod glommio;
 pub mod handover;
+pub mod sim;
 pub mod vitals;
 pub mod wait;
-pub mod sim;
 
 pub use aligned::Aligned;
 
@@ -112,7 +112,12 @@ pub trait File: Clone + 'static {
 
     /// Writes as [`File::write_at`] does, then brings the data to stable storage. An error says nothing about what is there
     /// now; it is never right to sync again and believe the answer.
-    async fn write_synced(&self, buffer: Aligned, range: std::ops::Range<usize>, offset: u64) -> (io::Result<()>, Aligned);
+    async fn write_synced(
+        &self,
+        buffer: Aligned,
+        range: std::ops::Range<usize>,
+        offset: u64,
+    ) -> (io::Result<()>, Aligned);
 
     /// Reads up to `length` octets from `offset` to the front of the buffer; fewer only at the end of the file.
     async fn read_at(&self, buffer: Aligned, length: usize, offset: u64) -> (io::Result<usize>, Aligned);

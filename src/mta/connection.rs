@@ -126,7 +126,11 @@ pub async fn converse<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream:
 pub async fn turn_away<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, client: SocketAddr) {
     let mut connection = Connection::new(core, server, stream, client);
     let name = &connection.server.name;
-    connection.core.note(Level::Session, "turned-away", &[("server", name), ("client", &client), ("why", &"connectionLimit")]);
+    connection.core.note(
+        Level::Session,
+        "turned-away",
+        &[("server", name), ("client", &client), ("why", &"connectionLimit")],
+    );
     connection.close(Err(End::Interrupted(Interrupt::Overload))).await;
 }
 

@@ -4,11 +4,14 @@
 //! share on one core, `serve` starts and stops it all.
 
 pub mod accept;
+mod buffers;
 pub mod connection;
 pub mod core;
-mod buffers;
+mod holdings;
 mod input;
 pub mod patience;
 pub mod placement;
+pub mod requirements;
 pub mod serve;
+pub mod shard;
 pub mod spooler;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::smtp::server::question::Interrupt;
 
 /// The sessions of one core, as far as waiting for them goes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Patience {
     sessions: RefCell<Vec<Weak<Wait>>>,
     /// The core's coarse clock.
@@ -20,7 +20,6 @@ pub struct Patience {
 }
 
 /// One session's wait for its client.
-#[derive(Debug)]
 pub struct Wait {
     patience: Rc<Patience>,
     until: Cell<Duration>,

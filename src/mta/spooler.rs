@@ -145,16 +145,16 @@ impl<M: Machine> Spooler<M> {
         };
         let recipients = &stored.message.envelope.recipients;
         let places = stored.unresolved.iter();
-        let recipients = places.filter_map(|place| {
-            Some(Recipient { place: *place, mailbox: recipients.get(*place as usize)?.clone() })
-        });
+        let recipients = places
+            .filter_map(|place| Some(Recipient { place: *place, mailbox: recipients.get(*place as usize)?.clone() }));
         let mail = Mail { recipients: recipients.collect() };
         let (mut fates, mut outcomes) = (Vec::new(), Vec::new());
         for effect in self.0.settings.container.process(mail) {
             let Effect::DeliverLocally(recipient) = effect;
             let result = self.deliver(&stored, &recipient).await;
             self.note_result(&stored, &recipient, &result, purpose);
-            outcomes.push(Outcome { recipient: recipient.place, result: self.outcome(&result, purpose, stored.attempts) });
+            outcomes
+                .push(Outcome { recipient: recipient.place, result: self.outcome(&result, purpose, stored.attempts) });
             fates.push((recipient.place, result.map_or(Fate::Failed, Fate::Delivered)));
         }
         guard.armed = false;
@@ -212,14 +212,22 @@ impl<M: Machine> Spooler<M> {
         let delay = format!("{}.{:03}", waited / 1_000_000, waited / 1000 % 1000);
         let (id, to) = (&envelope.id, &recipient.mailbox);
         match (result, purpose) {
-            (Ok(_), _) => self.note(Level::Info, "delivered", &[("id", id), ("to", to), ("delay", &delay), ("dsn", &"2.0.0")]),
+            (Ok(_), _) => {
+                self.note(Level::Info, "delivered", &[("id", id), ("to", to), ("delay", &delay), ("dsn", &"2.0.0")])
+            }
             (Err(error), Purpose::Client) => {
                 self.note(Level::Warning, "returned", &[("id", id), ("to", to), ("dsn", &"4.2.0"), ("text", error)]);
             }
             (Err(error), Purpose::Queue) => {
                 let again = format!("{}s", self.0.settings.retry.delay(stored.attempts.saturating_add(1)).as_secs());
-                let fields: [(&'static str, &dyn std::fmt::Display); 6] =
-                    [("id", id), ("to", to), ("delay", &delay), ("dsn", &"4.2.0"), ("again_in", &again), ("text", error)];
+                let fields: [(&'static str, &dyn std::fmt::Display); 6] = [
+                    ("id", id),
+                    ("to", to),
+                    ("delay", &delay),
+                    ("dsn", &"4.2.0"),
+                    ("again_in", &again),
+                    ("text", error),
+                ];
                 self.note(Level::Warning, "deferred", &fields);
             }
         }

@@ -55,11 +55,6 @@ impl<'a> Cursor<'a> {
         let length = usize::from(self.u16()?);
         std::str::from_utf8(self.take(length)?).map_err(|_| Malformed)
     }
-
-    /// Nothing is left.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// Appends a text of at most 65,535 octets; a longer one is cut at a character's end.

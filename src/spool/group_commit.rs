@@ -68,6 +68,8 @@ pub struct GroupCommit {
     ending: Latch<Ending>,
     /// The other buffer, when no batch is in flight.
     spare: Option<Aligned>,
+    /// The ending of the batch that left last.
+    left: Option<Latch<Ending>>,
 }
 
 impl GroupCommit {
@@ -83,6 +85,7 @@ impl GroupCommit {
             records: 0,
             ending: Latch::default(),
             spare: Some(buffer()),
+            left: None,
         }
     }
 
@@ -125,6 +128,7 @@ impl GroupCommit {
         };
         self.written = offset + (end - start);
         self.gathered = 0;
+        self.left = Some(self.ending.clone());
         Some(Write {
             epoch: self.epoch,
             offset: offset as u64,
@@ -133,6 +137,11 @@ impl GroupCommit {
             records: std::mem::take(&mut self.records),
             ending: std::mem::take(&mut self.ending),
         })
+    }
+
+    /// The ending of the last record placed so far, if one was ever placed.
+    pub fn last(&self) -> Option<Latch<Ending>> {
+        if self.gathered > 0 { Some(self.ending.clone()) } else { self.left.clone() }
     }
 
     /// The batch in flight has ended; its buffer comes back.
@@ -150,10 +159,10 @@ mod tests {
     use crate::spool::record::{ALIGNMENT, Header};
 
     fn draft(id: u64, reason: usize) -> Draft {
-        let result =
-            OutcomeResult::Deferred { not_before: 0, attempts: 0, reason: "x".repeat(reason).into() };
-        let outcomes: Vec<_> =
-            (0..reason.div_ceil(200).max(1) as u32).map(|recipient| Outcome { recipient, result: result.clone() }).collect();
+        let result = OutcomeResult::Deferred { not_before: 0, attempts: 0, reason: "x".repeat(reason).into() };
+        let outcomes: Vec<_> = (0..reason.div_ceil(200).max(1) as u32)
+            .map(|recipient| Outcome { recipient, result: result.clone() })
+            .collect();
         Draft::outcomes(MessageId(id), &outcomes)
     }
 

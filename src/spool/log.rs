@@ -86,6 +86,13 @@ pub enum LogEvent {
     Closed(io::Error),
     /// No segment can be made.
     NoSegment(io::Error),
+    /// As many free segments as wanted are prepared.
+    Prepared {
+        /// How many.
+        segments: usize,
+        /// Writes go past the page cache.
+        direct: bool,
+    },
 }
 
 /// Whose record it is.
@@ -188,6 +195,15 @@ impl<M: Machine> Log<M> {
         true
     }
 
+    /// Ends when all that was placed so far is on stable storage, or lost.
+    pub async fn settled(&self) {
+        let last = self.0.group.borrow().last();
+        if let Some(last) = last {
+            // Whoever placed a record hears of its loss.
+            let _ = last.get().await;
+        }
+    }
+
     /// Whether a message of `octets` would find room now.
     pub fn admits(&self, octets: u64) -> Result<(), StoreError> {
         if self.0.closed.get() {
@@ -257,8 +273,7 @@ impl<M: Machine> Log<M> {
         let file = file.ok_or_else(|| io::Error::other("the segment has been recycled"))?;
         let start = extent.offset as usize % crate::io::aligned::BLOCK;
         let length = blocks(start + extent.record_octets());
-        let (result, buffer) =
-            file.read_at(Aligned::zeroed(length), length, extent.offset as u64 - start as u64).await;
+        let (result, buffer) = file.read_at(Aligned::zeroed(length), length, extent.offset as u64 - start as u64).await;
         if result? < start + extent.record_octets() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -298,7 +313,9 @@ impl<M: Machine> Log<M> {
     async fn prepare_segments(&self) {
         loop {
             let changed = self.0.segments_changed.heard();
-            if self.0.free.borrow().len() > self.0.settings.prepared as usize {
+            let (free, direct) = self.free_segments();
+            if free > self.0.settings.prepared as usize {
+                (self.0.report)(LogEvent::Prepared { segments: free, direct });
                 changed.await;
                 continue;
             }
@@ -316,6 +333,12 @@ impl<M: Machine> Log<M> {
                 }
             }
         }
+    }
+
+    /// How many segments are free, and whether the last of them is written to past the page cache.
+    fn free_segments(&self) -> (usize, bool) {
+        let free = self.0.free.borrow();
+        (free.len(), free.back().is_some_and(|segment| segment.file.is_direct()))
     }
 
     /// Makes a segment of written zeros, so that later syncs of what goes into it need not commit metadata.

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Settings;
 use super::log::{Log, LogEvent, Segment};
 use super::recovery::{Recovered, Recovery};
 use super::segment::{SEGMENT_HEADER, decode_header, path, slot};
 use super::store::Spool;
-use super::Settings;
 use crate::io::aligned::{Aligned, blocks};
 use crate::io::{Disk, File, Machine, Open};
 use crate::mail::MessageId;
@@ -138,4 +138,3 @@ async fn set_aside<M: Machine>(machine: &M, log: &Path, name: &str, octets: &[u8
     machine.disk().sync_directory(&directory).await?;
     Ok(path)
 }
-

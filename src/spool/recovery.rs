@@ -55,7 +55,12 @@ impl Recovery {
         while position < octets.len() {
             match whole_record(epoch, &octets[position..]) {
                 Some(header) => {
-                    damage.extend(doubtful.take().map(|start| start..position).filter(|gap| is_damage(epoch, &octets[gap.clone()])));
+                    damage.extend(
+                        doubtful
+                            .take()
+                            .map(|start| start..position)
+                            .filter(|gap| is_damage(epoch, &octets[gap.clone()])),
+                    );
                     let end = position + header.length as usize;
                     if !self.read_record(&header, &octets[position..end], position as u32) {
                         damage.push(position..end);
@@ -87,9 +92,7 @@ impl Recovery {
                 self.content.insert(header.extent(offset));
                 Message::decode(header, record, offset).is_ok_and(|message| self.read_message(message))
             }
-            Kind::Outcomes => {
-                outcomes(header, record).map(|outcomes| self.read_outcomes(header.id, &outcomes)).is_ok()
-            }
+            Kind::Outcomes => outcomes(header, record).map(|outcomes| self.read_outcomes(header.id, &outcomes)).is_ok(),
         }
     }
 

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
+use super::StoreError;
 use super::incoming::Incoming;
 use super::log::{Log, Purpose};
 use super::outcome::{Outcome, OutcomeResult};
 use super::record::{Draft, Extent, Header, Kind, Message};
 use super::recovery::Survivor;
 use super::schedule::Schedule;
-use super::StoreError;
 use crate::io::wait::Bell;
 use crate::io::{Aligned, Machine};
 use crate::mail::{Envelope, MessageId};
@@ -102,6 +102,11 @@ impl<M: Machine> Spool<M> {
         self.0.log.is_closed()
     }
 
+    /// Ends when all that was noted so far is on stable storage, or lost.
+    pub async fn settled(&self) {
+        self.0.log.settled().await;
+    }
+
     /// Messages with something left to do.
     pub fn len(&self) -> usize {
         self.0.live.borrow().len()
@@ -175,7 +180,11 @@ impl<M: Machine> Spool<M> {
     }
 
     /// Hands the content of a message to `each`, a slice at a time, in order.
-    pub async fn read_content(&self, stored: &Stored, mut each: impl AsyncFnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub async fn read_content(
+        &self,
+        stored: &Stored,
+        mut each: impl AsyncFnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let Some((own, chunks)) = stored.message.extents.split_last() else { return Ok(()) };
         for chunk in chunks {
             let (buffer, range) = self.read_record(chunk).await?;

@@ -69,10 +69,8 @@ impl GlommioMachine {
     ) -> io::Result<std::thread::JoinHandle<io::Result<()>>> {
         std::thread::Builder::new().name(setup.name.clone()).spawn(move || {
             let vitals = EndOnDrop(setup.vitals.clone());
-            let executor = LocalExecutorBuilder::new(Placement::Fixed(setup.cpu))
-                .name(&setup.name)
-                .io_memory(IO_MEMORY)
-                .make()?;
+            let executor =
+                LocalExecutorBuilder::new(Placement::Fixed(setup.cpu)).name(&setup.name).io_memory(IO_MEMORY).make()?;
             let done = executor.run(async move {
                 let machine = GlommioMachine::new(setup)?;
                 machine.clone().answer_doorbell();

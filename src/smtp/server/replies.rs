@@ -339,6 +339,12 @@ pub fn idle(settings: &Settings) -> Reply {
     unavailable(settings, status(4, 2), "Timeout waiting for client, closing transmission channel")
 }
 
+/// The spool takes nothing in after its disk failed (RFC 5321 §4.2.3 421, RFC 3463 X.3.2).
+pub fn out_of_service(settings: &Settings) -> Reply {
+    let text = format!("{} The spool is out of service, try again later", settings.hello_name);
+    Reply::new(ReplyCode::NOT_AVAILABLE, status(3, 2), text)
+}
+
 /// The server stops (RFC 5321 §3.8).
 pub fn shutdown(settings: &Settings) -> Reply {
     unavailable(settings, status(3, 2), "Service shutting down, closing transmission channel")

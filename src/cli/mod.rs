@@ -1,0 +1,42 @@
+//! The command line: `ringpost [--conf DIR] [serve]`.
+
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit statuses, as sysexits.h names them.
+pub mod exit {
+    /// EX_SOFTWARE: a part of ringpost itself failed.
+    pub const SOFTWARE: u8 = 70;
+    /// EX_CONFIG: the configuration or the machine does not allow to start.
+    pub const CONFIG: u8 = 78;
+}
+
+/// A thread-per-core SMTP and LMTP front end that reads Apache James' configuration.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// The directory that holds smtpserver.xml, lmtpserver.xml, domainlist.xml and ringpost.xml
+    #[arg(long, value_name = "DIR", default_value = "conf", global = true)]
+    conf: PathBuf,
+
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Verb {
+    /// Take mail and deliver it, until SIGTERM or SIGINT (the default)
+    Serve,
+}
+
+/// Runs the command that the arguments ask for.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.verb.unwrap_or(Verb::Serve) {
+        Verb::Serve => serve::run(&arguments.conf),
+    }
+}

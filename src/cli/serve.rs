@@ -1,0 +1,31 @@
+//! `ringpost serve`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ringpost::config::Configuration;
+use ringpost::mta::serve::{Error, serve};
+
+use super::exit;
+
+/// Reads the configuration and serves. Problems of the configuration go to standard error, all of them at once.
+pub fn run(conf: &Path) -> ExitCode {
+    let (configuration, problems) = Configuration::read(conf);
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    let Some(configuration) = configuration else {
+        eprintln!("ringpost did not start: the configuration in {} has errors", conf.display());
+        return ExitCode::from(exit::CONFIG);
+    };
+    match serve(&configuration, |announcement| println!("{announcement}")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringpost: {error}");
+            ExitCode::from(match error {
+                Error::ShardEnded(_) => exit::SOFTWARE,
+                _ => exit::CONFIG,
+            })
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the machine must offer before anything is started, and how to mend it where it does not.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Locked memory that a glommio executor insists on, in octets.
+const LOCKED_MEMORY: u64 = 512 * 1024;
+
+/// Something that the machine does not offer.
+#[derive(Debug, thiserror::Error)]
+pub enum Missing {
+    /// The kernel has no io_uring.
+    #[error("this kernel has no io_uring; ringpost needs Linux 5.15 or newer, built with CONFIG_IO_URING")]
+    NoIoUring,
+    /// It is there, but not for us.
+    #[error(
+        "the kernel refuses io_uring to this process ({0}); if `sysctl kernel.io_uring_disabled` says 1 or 2, set it to 0, \
+         and in a container allow io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile"
+    )]
+    Forbidden(io::Error),
+    /// No memory for a ring.
+    #[error(
+        "the kernel has no memory for an io_uring ({0}); raise the limit of locked memory: `ulimit -l 65536`, or LimitMEMLOCK=64M in the systemd unit"
+    )]
+    NoMemory(io::Error),
+    /// Anything else.
+    #[error("io_uring does not work here: {0}")]
+    Other(io::Error),
+    /// Too little memory may be locked.
+    #[error(
+        "this process may lock {have} KiB of memory and needs {need} KiB; raise the limit: `ulimit -l {need}`, LimitMEMLOCK={need}K \
+         in the systemd unit, or `memlock` in /etc/security/limits.conf"
+    )]
+    LockedMemory {
+        /// The limit, in KiB.
+        have: u64,
+        /// What is needed, in KiB.
+        need: u64,
+    },
+    /// Another process uses this spool.
+    #[error("another ringpost uses the spool {0}; stop it first, or give this one a <home> of its own in ringpost.xml")]
+    SpoolInUse(String),
+}
+
+/// Raises the limits that the process may raise itself, then checks that executors can be started.
+pub fn check() -> Result<(), Missing> {
+    raise(libc::RLIMIT_NOFILE);
+    let locked = raise(libc::RLIMIT_MEMLOCK);
+    if locked < LOCKED_MEMORY {
+        return Err(Missing::LockedMemory { have: locked / 1024, need: LOCKED_MEMORY / 1024 });
+    }
+    match io_uring::IoUring::new(8) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.raw_os_error() {
+            Some(libc::ENOSYS) => Missing::NoIoUring,
+            Some(libc::EPERM | libc::EACCES) => Missing::Forbidden(error),
+            Some(libc::ENOMEM) => Missing::NoMemory(error),
+            _ => Missing::Other(error),
+        }),
+    }
+}
+
+/// Raises a soft limit to its hard one; returns what holds then.
+fn raise(resource: libc::__rlimit_resource_t) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is ours, and the kernel reads and writes nothing else.
+    unsafe {
+        if libc::getrlimit(resource, &mut limit) != 0 {
+            return u64::MAX;
+        }
+        if limit.rlim_cur < limit.rlim_max {
+            let wanted = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+            if libc::setrlimit(resource, &wanted) == 0 {
+                limit = wanted;
+            }
+        }
+    }
+    limit.rlim_cur
+}
+
+/// Holds the spool for this process until the file is dropped.
+pub fn lock_spool(spool: &Path) -> io::Result<Result<File, Missing>> {
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(spool.join("lock"))?;
+    // SAFETY: flock takes no pointers.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(Ok(file));
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(Err(Missing::SpoolInUse(spool.display().to_string()))),
+        error => Err(error),
+    }
+}
+
+/// What the file system of a directory is and how it is written to.
+pub fn describe_file_system(directory: &Path) -> io::Result<String> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(directory.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let mut figures = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the path ends with a zero and the kernel fills the structure in.
+    let kind = unsafe {
+        if libc::statfs(path.as_ptr(), figures.as_mut_ptr()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        figures.assume_init().f_type
+    };
+    let name = match kind {
+        libc::EXT4_SUPER_MAGIC => "ext4",
+        libc::XFS_SUPER_MAGIC => "xfs",
+        libc::BTRFS_SUPER_MAGIC => "btrfs",
+        libc::OVERLAYFS_SUPER_MAGIC => "overlay",
+        libc::TMPFS_MAGIC => {
+            return Ok("tmpfs: what it holds is gone when the machine stops; put the spool on a disk".into());
+        }
+        other => return Ok(format!("file system {other:#x}")),
+    };
+    let probe = directory.join("lock");
+    let direct = File::options().read(true).custom_flags(libc::O_DIRECT).open(probe).is_ok();
+    Ok(format!("{name}, {}", if direct { "direct writes" } else { "writes through the page cache, then fdatasync" }))
+}

@@ -1,0 +1,259 @@
+//! What one core does from start to end: opens its spool, accepts, delivers, and comes to rest when asked.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::accept::accept;
+use super::buffers::Buffers;
+use super::core::{Core, Limit, Server};
+use super::spooler::{self, Spooler};
+use crate::control::client::Client;
+use crate::control::desk::Lines;
+use crate::control::journal::{Journal, Level};
+use crate::hook::Chain;
+use crate::io::glommio::{BoundListener, GlommioMachine};
+use crate::io::wait::Bell;
+use crate::io::{Class, Machine};
+use crate::mail::IdSource;
+use crate::smtp::server::settings::Settings;
+use crate::spool::{self, LogEvent, Opened, Spool};
+
+/// How often a core looks after time: the patience with its clients and with the control plane.
+const PULSE: Duration = Duration::from_millis(250);
+
+/// How often it looks whether it has come to rest while it stops.
+const RESTING: Duration = Duration::from_millis(10);
+
+/// A server of the configuration, as every shard gets it.
+pub struct ServerPlan {
+    /// Its name.
+    pub name: Box<str>,
+    /// How its sessions behave.
+    pub settings: Arc<Settings>,
+    /// Its policy.
+    pub chain: Chain,
+    /// How long it waits for a silent client.
+    pub idle_timeout: Duration,
+    /// Its connections, over all shards.
+    pub connections: Arc<Limit>,
+    /// Where it listens on this shard.
+    pub listeners: Vec<BoundListener>,
+}
+
+/// All that a shard needs to know.
+pub struct Plan {
+    /// Its number.
+    pub number: usize,
+    /// Its log's directory.
+    pub log: PathBuf,
+    /// Logs of shards that are no more, which it looks after.
+    pub adopted: Vec<PathBuf>,
+    /// How its log is laid out.
+    pub spool: spool::Settings,
+    /// How messages are seen through.
+    pub spooler: Arc<spooler::Settings>,
+    /// Below this the Maildirs are.
+    pub mail: PathBuf,
+    /// This host's name.
+    pub host: Box<str>,
+    /// Accepted mail stays in the spool.
+    pub hold: bool,
+    /// The servers.
+    pub servers: Vec<ServerPlan>,
+    /// How long transactions may go on once it is to stop.
+    pub grace: Duration,
+    /// To the control plane.
+    pub lines: Arc<Lines>,
+    /// To the log.
+    pub journal: Journal,
+    /// Set, and the doorbell rung, when it is to stop.
+    pub stop: Arc<AtomicBool>,
+    /// Told when it accepts, or why it does not.
+    pub ready: Sender<io::Result<Ready>>,
+}
+
+/// A shard that accepts.
+#[derive(Debug)]
+pub struct Ready {
+    /// Messages found in its logs with something left to do.
+    pub messages: usize,
+}
+
+/// Runs a shard to its end.
+pub async fn run(machine: GlommioMachine, plan: Plan) {
+    let ready = plan.ready.clone();
+    match Shard::open(machine, plan).await {
+        Ok((shard, messages)) => {
+            // Whoever started the shard may have given up on it meanwhile; then it is told to stop as well.
+            let _ = ready.send(Ok(Ready { messages }));
+            shard.serve().await;
+        }
+        Err(error) => drop(ready.send(Err(error))),
+    }
+}
+
+struct Shard {
+    core: Rc<Core<GlommioMachine>>,
+    client: Client,
+    /// The own spool's first, then those of adopted logs.
+    spoolers: Vec<(Spool<GlommioMachine>, Spooler<GlommioMachine>)>,
+    servers: Vec<ServerPlan>,
+    grace: Duration,
+    stop: Arc<AtomicBool>,
+    stopping: Rc<Bell>,
+}
+
+impl Shard {
+    async fn open(machine: GlommioMachine, plan: Plan) -> io::Result<(Shard, usize)> {
+        let journal = Rc::new(plan.journal);
+        let mut spoolers = Vec::new();
+        let (mut messages, mut newest) = (0, 0);
+        for (place, directory) in std::iter::once(&plan.log).chain(&plan.adopted).enumerate() {
+            let opened = open_log(&machine, directory, plan.spool.clone(), &journal).await?;
+            newest = newest.max(opened.newest.map_or(0, |id| id.made_at()));
+            messages += opened.messages;
+            if place == 0 || opened.messages > 0 {
+                let (machine, spool, settings) = (machine.clone(), opened.spool.clone(), plan.spooler.clone());
+                let spooler = Spooler::new(machine, spool, &plan.mail, &plan.host, settings, journal.clone());
+                spoolers.push((opened.spool, spooler));
+            }
+        }
+        let client = Client::new(plan.number, plan.lines, machine.vitals().clone());
+        let Some((spool, spooler)) = spoolers.first().cloned() else { return Err(io::ErrorKind::NotFound.into()) };
+        let core = Rc::new(Core {
+            machine,
+            spool,
+            spooler,
+            directory: Rc::new(client.clone()),
+            journal,
+            ids: RefCell::new(IdSource::new(plan.number, newest)),
+            buffers: Buffers::default(),
+            patience: Rc::default(),
+            hold: plan.hold,
+        });
+        let stopping = Rc::default();
+        let Plan { servers, grace, stop, .. } = plan;
+        Ok((Shard { core, client, spoolers, servers, grace, stop, stopping }, messages))
+    }
+
+    /// Accepts and delivers until it is told to stop, then comes to rest.
+    async fn serve(mut self) {
+        self.answer_doorbell();
+        self.spawn_pulse();
+        if !self.core.hold {
+            for (_, spooler) in &self.spoolers {
+                let spooler = spooler.clone();
+                self.core.machine.spawn(Class::Delivery, async move { spooler.run().await });
+            }
+        }
+        for plan in std::mem::take(&mut self.servers) {
+            self.accept(plan);
+        }
+        let stopping = self.stopping.heard();
+        if !self.stop.load(Ordering::Acquire) {
+            stopping.await;
+        }
+        self.come_to_rest().await;
+    }
+
+    fn answer_doorbell(&self) {
+        let (client, stop, stopping) = (self.client.clone(), self.stop.clone(), self.stopping.clone());
+        self.core.machine.on_doorbell(move || {
+            client.take_answers();
+            if stop.load(Ordering::Acquire) {
+                stopping.ring();
+            }
+        });
+    }
+
+    fn spawn_pulse(&self) {
+        let (core, client) = (self.core.clone(), self.client.clone());
+        let machine = core.machine.clone();
+        machine.spawn(Class::Intake, async move {
+            loop {
+                core.patience.pulse(core.machine.now());
+                client.tick(core.machine.now());
+                core.machine.sleep(PULSE).await;
+            }
+        });
+    }
+
+    fn accept(&self, plan: ServerPlan) {
+        let ServerPlan { name, settings, chain, idle_timeout, connections, listeners } = plan;
+        let server = Rc::new(Server { name, settings, chain, idle_timeout, connections });
+        for listener in listeners {
+            let accepting = accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
+            self.core.machine.spawn(Class::Intake, accepting);
+        }
+    }
+
+    /// Lets transactions and deliveries that are under way end, within the grace, and brings all that was noted to the disk.
+    async fn come_to_rest(&self) {
+        let core = &self.core;
+        self.spoolers.iter().for_each(|(_, spooler)| spooler.stop());
+        core.patience.stop();
+        let until = core.machine.now() + self.grace;
+        while self.is_busy() && core.machine.now() < until {
+            core.machine.sleep(RESTING).await;
+        }
+        core.patience.end();
+        let until = core.machine.now() + RESTING * 20;
+        while self.is_busy() && core.machine.now() < until {
+            core.machine.sleep(RESTING).await;
+        }
+        for (spool, _) in &self.spoolers {
+            spool.settled().await;
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.core.patience.sessions() > 0 || self.spoolers.iter().any(|(_, spooler)| spooler.under_way() > 0)
+    }
+}
+
+/// Opens a log and says what was found in it.
+async fn open_log(
+    machine: &GlommioMachine,
+    directory: &std::path::Path,
+    settings: spool::Settings,
+    journal: &Rc<Journal>,
+) -> io::Result<Opened<GlommioMachine>> {
+    let (notes, clock, place) = (journal.clone(), machine.clone(), directory.display().to_string());
+    let report = Box::new(move |event| note_spool(&notes, clock.wall_clock(), &place, &event));
+    let opened = Spool::open(machine.clone(), directory, settings, report).await?;
+    let shown = directory.display();
+    if opened.records > 0 {
+        let (messages, records) = (opened.messages, opened.records);
+        let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+            [("spool", &shown), ("messages", &messages), ("records", &records)];
+        journal.note(Level::Info, machine.wall_clock(), "recovered", &fields);
+    }
+    for file in &opened.quarantined {
+        let fields: [(&'static str, &dyn std::fmt::Display); 2] = [("spool", &shown), ("kept_in", &file.display())];
+        journal.note(Level::Error, machine.wall_clock(), "damage-set-aside", &fields);
+    }
+    Ok(opened)
+}
+
+fn note_spool(journal: &Journal, now: u64, spool: &str, event: &LogEvent) {
+    match event {
+        LogEvent::Closed(error) => {
+            let text = format!("{error}; this shard takes no mail until ringpost is started again");
+            journal.note(Level::Error, now, "spool-closed", &[("spool", &spool), ("text", &text)]);
+        }
+        LogEvent::NoSegment(error) => {
+            journal.note(Level::Warning, now, "spool-full", &[("spool", &spool), ("text", error)]);
+        }
+        LogEvent::Prepared { segments, direct } => {
+            let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+                [("spool", &spool), ("free_segments", segments), ("direct", direct)];
+            journal.note(Level::Info, now, "spool-prepared", &fields);
+        }
+    }
+}
