@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 /// Octets of a reply line with its CR LF (RFC 5321 §4.5.3.1.5).
 const LINE_OCTETS: usize = 512;
+
+/// Why writing to a `Vec` cannot fail.
+const VECTOR_GROWS: &str = "a vector grows to take what is written to it";
 
 /// The three digits a reply begins with: 200 to 599.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -152,10 +156,10 @@ impl Reply {
     fn write_line(&self, text: &str, more: bool, out: &mut Vec<u8>) {
         let end = out.len() + LINE_OCTETS - "\r\n".len();
         let separator = if more { '-' } else { ' ' };
-        out.extend_from_slice(format!("{}{separator}", self.code).as_bytes());
+        write!(out, "{}{separator}", self.code).expect(VECTOR_GROWS);
         // 3yz has no class among enhanced status codes (RFC 3463 §2).
         if let (Some(EnhancedStatus { subject, detail }), 2 | 4 | 5) = (self.status, self.code.class()) {
-            out.extend_from_slice(format!("{}.{subject}.{detail} ", self.code.class()).as_bytes());
+            write!(out, "{}.{subject}.{detail} ", self.code.class()).expect(VECTOR_GROWS);
         }
         out.extend(text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' }));
         out.truncate(end);

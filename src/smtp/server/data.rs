@@ -17,10 +17,10 @@ impl<P> Session<P> {
     }
 
     fn check_data(&self, argument: &str) -> Result<(), Reply> {
-        let transaction = self.ready_for_content()?;
         if !argument.is_empty() {
             return Err(replies::unexpected_argument("DATA"));
         }
+        let transaction = self.ready_for_content()?;
         if transaction.chunks != Chunks::None {
             return Err(replies::data_after_bdat());
         }

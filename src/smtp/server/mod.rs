@@ -184,9 +184,10 @@ impl<P> Session<P> {
     }
 
     /// Names the message whose content is about to be received, at `now_micros` microseconds since the Unix epoch, and
-    /// gives its envelope.
+    /// gives its envelope. To be called where [`Transfer::is_first`] says so; elsewhere the envelope has no recipients.
     pub fn begin(&mut self, id: MessageId, now_micros: u64) -> Envelope {
-        let transaction = self.transaction.get_or_insert_default();
+        let mut none = Transaction::default();
+        let transaction = self.transaction.as_mut().unwrap_or(&mut none);
         transaction.message = Some(id);
         Envelope {
             id,

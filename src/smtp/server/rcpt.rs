@@ -15,8 +15,11 @@ impl<P> Session<P> {
     }
 
     pub(super) fn accept_recipient(&mut self, recipient: Mailbox) -> Reply {
+        let Some(transaction) = &mut self.transaction else {
+            return replies::mail_first();
+        };
         let reply = replies::recipient_ok(&recipient);
-        self.transaction.get_or_insert_default().recipients.push(recipient);
+        transaction.recipients.push(recipient);
         reply
     }
 
