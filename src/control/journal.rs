@@ -156,7 +156,7 @@ fn put(text: &dyn Display, to: &mut Vec<u8>) {
 
 impl Reader {
     /// The next event, if one is there.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn take(&mut self) -> Option<Event> {
         let mut length = [0; 2];
         self.ring.pop_entire_slice(&mut length).ok()?;
         let rest = usize::from(u16::from_le_bytes(length)).checked_sub(2)?;
@@ -200,12 +200,12 @@ mod tests {
         journal.note(Level::Info, 2, "accepted", &[("id", &77), ("from", &"<a@b>")]);
         let long = "x".repeat(3 * EVENT);
         journal.note(Level::Error, 3, "trouble", &[("first", &1), ("long", &long), ("last", &"")]);
-        let event = reader.next().expect("an event");
+        let event = reader.take().expect("an event");
         assert_eq!((event.level, event.time, &*event.name), (Level::Info, 2, "accepted"));
         assert_eq!(event.fields, [("id".into(), "77".into()), ("from".into(), "<a@b>".into())]);
-        let event = reader.next().expect("an event");
+        let event = reader.take().expect("an event");
         assert_eq!(event.fields, [("first".to_owned(), "1".to_owned()), ("last".into(), String::new())]);
-        assert_eq!((reader.next(), reader.take_dropped()), (None, 0));
+        assert_eq!((reader.take(), reader.take_dropped()), (None, 0));
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
             }
         }
         let mut kept = [0u64; 5];
-        while let Some(event) = reader.next() {
+        while let Some(event) = reader.take() {
             kept[event.level as usize] += 1;
         }
         let [_, detail, info, _, error] = kept;

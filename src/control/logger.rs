@@ -61,7 +61,7 @@ fn run(mut readers: Vec<Reader>, format: Format, output: &mut impl Write, stop: 
         let stopping = stop.try_recv() == Err(TryRecvError::Disconnected);
         let mut idle = true;
         for reader in &mut readers {
-            while let Some(event) = reader.next() {
+            while let Some(event) = reader.take() {
                 idle = false;
                 format_event(&event, format, &mut lines);
                 if lines.len() >= LINES {
