@@ -95,13 +95,14 @@ impl<M: Machine> Maildirs<M> {
         })
     }
 
-    /// Makes a Maildir with all directories above it, durably.
+    /// Makes a Maildir with all directories above it, durably. `tmp` comes last: where it is there, whoever made it had all the
+    /// others on stable storage, so that what is delivered into `new` neither fails for want of it nor vanishes with it.
     async fn create(&self, maildir: &Path) -> io::Result<()> {
         let domain = maildir.parent().unwrap_or(&self.root);
         for directory in [&self.root, domain, maildir] {
             self.create_directory(directory).await?;
         }
-        for part in ["tmp", "new", "cur"] {
+        for part in ["cur", "new", "tmp"] {
             self.create_directory(&maildir.join(part)).await?;
         }
         Ok(())
