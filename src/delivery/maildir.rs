@@ -145,8 +145,19 @@ impl<M: Machine> NewFile<M> {
         result
     }
 
-    /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced.
+    /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced. Where that fails, what was
+    /// written is removed: a full disk must not be filled further by every attempt.
     pub async fn finish(mut self) -> io::Result<Delivered> {
+        match self.publish().await {
+            Ok(()) => Ok(Delivered(())),
+            Err(error) => {
+                self.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn publish(&mut self) -> io::Result<()> {
         self.text.finish(&mut self.gathered);
         if !self.gathered.is_empty() {
             self.write().await?;
@@ -155,8 +166,7 @@ impl<M: Machine> NewFile<M> {
         let (from, new) = (self.maildir.join("tmp").join(&self.name), self.maildir.join("new"));
         let disk = self.machine.disk();
         disk.rename(&from, &new.join(&self.name)).await?;
-        disk.sync_directory(&new).await?;
-        Ok(Delivered(()))
+        disk.sync_directory(&new).await
     }
 
     /// Gives up: what was written is removed.
