@@ -64,7 +64,14 @@ impl Bench {
         let lines = Arc::new(Lines::new([doorbell.clone()]).expect("an eventfd"));
         control.spawn(desk::serve(lines.clone(), Arc::new(Listed::default())));
 
-        let setup = CoreSetup { name: "shard-0".into(), cpu: 0, delivery_share: 25, doorbell, vitals: vitals.clone() };
+        let setup = CoreSetup {
+            name: "shard-0".into(),
+            cpu: 0,
+            delivery_share: 25,
+            doorbell,
+            vitals: vitals.clone(),
+            free_octets: Arc::default(),
+        };
         let (counted, stopped, signs, id) = (trips.clone(), stop.clone(), vitals.clone(), thread_id.clone());
         let core = GlommioMachine::start(setup, move |machine| async move {
             // SAFETY: gettid has no arguments and cannot fail.
