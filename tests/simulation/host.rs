@@ -243,6 +243,7 @@ impl Host {
         assert!(self.start(), "nothing stops it");
         assert!(self.settle(), "seed {}: mail stays undelivered", self.world.seed());
         self.ledger.check(&self.world, Strictness::Safe);
+        assert_eq!(self.quarantined(), 0, "seed {}: a crash is no damage", self.world.seed());
     }
 
     /// The files of segments.
