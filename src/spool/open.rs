@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Settings;
 use super::log::{Log, LogEvent, Segment};
 use super::recovery::{Recovered, Recovery, incarnation};
-use super::segment::{SEGMENT_HEADER, decode_header, path, slot};
+use super::segment::{SEGMENT_HEADER, SegmentHeader, decode_header, path, slot};
 use super::store::Spool;
 use crate::io::aligned::{Aligned, blocks};
 use crate::io::{Disk, File, Machine, Open};
@@ -30,6 +30,8 @@ pub struct Opened<M: Machine> {
 
 struct Found<F> {
     epoch: Option<u64>,
+    /// What it says of the incarnation before it.
+    sealed: u32,
     segment: Segment<F>,
 }
 
@@ -53,7 +55,7 @@ impl<M: Machine> Spool<M> {
         let oldest = needed.map(|extent| extent.epoch).min().unwrap_or(u64::MAX);
         let next_epoch = found.iter().filter_map(|found| found.epoch).max().unwrap_or(0) + 1;
         let (mut in_use, mut free) = (Vec::new(), Vec::new());
-        for Found { epoch, segment } in found {
+        for Found { epoch, segment, .. } in found {
             match epoch {
                 Some(epoch) if epoch >= oldest => in_use.push((epoch, segment)),
                 _ if segment.octets == settings.segment_octets => free.push(segment),
@@ -100,18 +102,18 @@ async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> i
     file.sync().await?;
     let octets = file.length().await?;
     let (result, header) = file.read_at(Aligned::zeroed(SEGMENT_HEADER), SEGMENT_HEADER, 0).await;
-    let epoch = match decode_header(&header[..result?]) {
-        Some(epoch) => Some(epoch),
+    let segment = Segment { slot, octets, file };
+    Ok(match decode_header(&header[..result?]) {
+        Some(SegmentHeader { epoch, sealed }) => Found { epoch: Some(epoch), sealed, segment },
         // A header that was damaged must not cost the mail behind it.
-        None => incarnation(&read_all(&file, octets).await?),
-    };
-    Ok(Found { epoch, segment: Segment { slot, octets, file } })
+        None => Found { epoch: incarnation(&read_all(&segment).await?), sealed: 0, segment },
+    })
 }
 
 /// Reads all of a segment; what a file is short of its last block is blank.
-async fn read_all(file: &impl File, octets: u64) -> io::Result<Aligned> {
-    let length = blocks(octets as usize);
-    let (result, buffer) = file.read_at(Aligned::zeroed(length), length, 0).await;
+async fn read_all<F: File>(segment: &Segment<F>) -> io::Result<Aligned> {
+    let length = blocks(segment.octets as usize);
+    let (result, buffer) = segment.file.read_at(Aligned::zeroed(length), length, 0).await;
     result.map(|_| buffer)
 }
 
@@ -123,23 +125,37 @@ async fn recover<M: Machine>(
 ) -> io::Result<(Recovered, Vec<PathBuf>)> {
     let mut recovery = Recovery::default();
     let mut quarantined = Vec::new();
-    for Found { epoch, segment } in found {
+    for (place, Found { epoch, segment, .. }) in found.iter().enumerate() {
         let Some(epoch) = *epoch else { continue };
-        let octets = read_all(&segment.file, segment.octets).await?;
-        let damage = recovery.read_segment(epoch, &octets);
+        let next = found.get(place + 1).filter(|next| next.epoch == Some(epoch + 1));
+        let octets = read_all(segment).await?;
+        let damage = recovery.read_segment(epoch, &octets, next.map_or(0, |next| next.sealed));
         for range in damage {
-            let name = format!("{epoch:08}-{:08}", range.start);
-            quarantined.push(set_aside(machine, directory, &name, &octets[range]).await?);
+            quarantined.push(set_aside(machine, directory, epoch, range.start, &octets[range]).await?);
         }
     }
-    Ok((recovery.finish(), quarantined))
+    let recovered = recovery.finish();
+    for extent in recovered.incomplete.iter().filter_map(|message| message.message.extents.last()) {
+        let Some(holder) = found.iter().find(|found| found.epoch == Some(extent.epoch)) else { continue };
+        let octets = read_all(&holder.segment).await?;
+        let start = extent.offset as usize;
+        let record = octets.get(start..start + extent.record_octets()).unwrap_or_default();
+        quarantined.push(set_aside(machine, directory, extent.epoch, start, record).await?);
+    }
+    Ok((recovered, quarantined))
 }
 
-/// Copies damaged octets to a file of their own, durably.
-async fn set_aside<M: Machine>(machine: &M, log: &Path, name: &str, octets: &[u8]) -> io::Result<PathBuf> {
+/// Copies octets that stood `start` octets into a segment to a file of their own, durably.
+async fn set_aside<M: Machine>(
+    machine: &M,
+    log: &Path,
+    epoch: u64,
+    start: usize,
+    octets: &[u8],
+) -> io::Result<PathBuf> {
     let directory = log.join("quarantine");
     make_directory(machine, &directory).await?;
-    let path = directory.join(name);
+    let path = directory.join(format!("{epoch:08}-{start:08}"));
     let file = machine.disk().open(&path, Open::Create).await?;
     let mut buffer = Aligned::zeroed(octets.len());
     buffer[..octets.len()].copy_from_slice(octets);

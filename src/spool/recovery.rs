@@ -2,7 +2,8 @@
 //!
 //! Total: any octets at all lead to a result. A record is believed if its header, its checksum and its segment's incarnation
 //! agree; a message if all of its content is there. What is neither a whole record nor blank nor left over from an earlier
-//! incarnation, and has whole records behind it, is damage and is set aside.
+//! incarnation is damage and is set aside, if it was on stable storage once: a record behind it was written with a later batch,
+//! or the next segment says so. Else it is what a crash left of the last batch, which nobody was told of.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -31,6 +32,8 @@ pub struct Survivor {
 pub struct Recovered {
     /// Messages with something left to do, oldest first.
     pub survivors: Vec<Survivor>,
+    /// Messages with something left to do that lack a part of their content, oldest first.
+    pub incomplete: Vec<Survivor>,
     /// Whole records seen.
     pub records: u64,
     /// The newest id seen; new ones must be above it.
@@ -46,21 +49,20 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Reads one segment; `octets` are all of it, its header block included. Segments must come in the order of their epochs.
-    /// Returns where octets stand that are no record of ours though records should: to be kept before it is used again.
-    pub fn read_segment(&mut self, epoch: u64, octets: &[u8]) -> Vec<Range<usize>> {
+    /// Reads one segment; `octets` are all of it, its header block included, and the first `sealed` of them were on stable
+    /// storage once, as the next segment says. Segments must come in the order of their epochs. Returns where octets stand that
+    /// are no record of ours though records should: to be kept before it is used again.
+    pub fn read_segment(&mut self, epoch: u64, octets: &[u8], sealed: u32) -> Vec<Range<usize>> {
         let mut damage = Vec::new();
+        let mut gaps = Vec::new();
         let mut position = SEGMENT_HEADER;
+        let mut sealed = (sealed as usize).min(octets.len());
         let mut doubtful: Option<usize> = None;
         while position < octets.len() {
             match whole_record(epoch, &octets[position..]) {
                 Some(header) => {
-                    damage.extend(
-                        doubtful
-                            .take()
-                            .map(|start| start..position)
-                            .filter(|gap| is_damage(epoch, &octets[gap.clone()])),
-                    );
+                    gaps.extend(doubtful.take().map(|start| start..position));
+                    sealed = sealed.max(position.min(header.batch as usize));
                     let end = position + header.length as usize;
                     if !self.read_record(&header, &octets[position..end], position as u32) {
                         damage.push(position..end);
@@ -73,11 +75,17 @@ impl Recovery {
                 }
             }
         }
-        // What stands behind the last whole record was never acknowledged: a batch cut off in the middle, or nothing.
+        gaps.extend(doubtful.map(|start| start..octets.len()));
+        for gap in gaps {
+            let gap = gap.start..gap.end.min(sealed);
+            if gap.start < gap.end && is_damage(epoch, &octets[gap.clone()]) {
+                damage.push(gap);
+            }
+        }
         damage
     }
 
-    /// Takes in one whole record; false if it makes no sense or lacks content that it refers to.
+    /// Takes in one whole record; false if it makes no sense.
     fn read_record(&mut self, header: &Header, record: &[u8], offset: u32) -> bool {
         self.found.records += 1;
         self.found.newest = self.found.newest.max(Some(header.id));
@@ -85,20 +93,15 @@ impl Recovery {
             Kind::Chunk => self.content.insert(header.extent(offset)),
             Kind::Message => {
                 self.content.insert(header.extent(offset));
-                Message::decode(header, record, offset).is_ok_and(|message| self.read_message(message))
+                Message::decode(header, record, offset).map(|message| self.read_message(message)).is_ok()
             }
             Kind::Outcomes => outcomes(header, record).map(|outcomes| self.read_outcomes(header.id, &outcomes)).is_ok(),
         }
     }
 
-    /// Takes in a message; false if content that it needs is not there.
-    fn read_message(&mut self, message: Message) -> bool {
-        if message.extents.iter().any(|extent| !self.content.contains(extent)) {
-            return false;
-        }
+    fn read_message(&mut self, message: Message) {
         let survivor = Survivor { message, resolved: HashSet::new(), not_before: 0, attempts: 0 };
         self.messages.insert(survivor.message.envelope.id, survivor);
-        true
     }
 
     fn read_outcomes(&mut self, id: MessageId, outcomes: &[Outcome]) {
@@ -120,10 +123,14 @@ impl Recovery {
         }
     }
 
-    /// All segments were read.
+    /// All segments were read. Only now is it known which messages lack content that they need: of a resolved one, some may
+    /// have been overwritten already.
     pub fn finish(mut self) -> Recovered {
-        self.found.survivors = self.messages.into_values().collect();
-        self.found.survivors.sort_by_key(|survivor| survivor.message.envelope.id);
+        let whole = |survivor: &Survivor| survivor.message.extents.iter().all(|extent| self.content.contains(extent));
+        (self.found.survivors, self.found.incomplete) = self.messages.into_values().partition(whole);
+        for messages in [&mut self.found.survivors, &mut self.found.incomplete] {
+            messages.sort_by_key(|survivor| survivor.message.envelope.id);
+        }
         self.found
     }
 }
