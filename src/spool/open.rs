@@ -164,3 +164,128 @@ async fn set_aside<M: Machine>(
     machine.disk().sync_directory(&directory).await?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sim::{SimMachine, World};
+    use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::spool::{Outcome, OutcomeResult};
+
+    const LOG: &str = "/log";
+
+    fn settings(segment_octets: u64) -> Settings {
+        Settings { segment_octets, prepared: 1, max_segments: 16, reserve_octets: 0, max_messages: 100 }
+    }
+
+    async fn open(machine: SimMachine, segment_octets: u64) -> Opened<SimMachine> {
+        let opened = Spool::open(machine, LOG.as_ref(), settings(segment_octets), Box::new(|_| {}));
+        opened.await.expect("any state of a log can be opened")
+    }
+
+    async fn store(spool: &Spool<SimMachine>, id: u64, content: &[u8]) {
+        let envelope = Envelope {
+            id: MessageId(id),
+            session: SessionId(1),
+            received_at: 1,
+            reverse_path: ReversePath::Null,
+            recipients: vec![Mailbox::parse("you@localhost").expect("a mailbox")],
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            client: Client {
+                address: "192.0.2.1:25".parse().expect("an address"),
+                helo: "client.example".into(),
+                protocol: Protocol::Esmtp,
+            },
+        };
+        let mut incoming = spool.incoming(envelope);
+        incoming.push(content).await.expect("there is room");
+        incoming.commit(&Content::default()).await.expect("there is room");
+    }
+
+    async fn content(spool: &Spool<SimMachine>, id: u64) -> Vec<u8> {
+        let stored = spool.read(MessageId(id)).await.expect("it is there");
+        let mut all = Vec::new();
+        let read = spool.read_content(&stored, async |slice| {
+            all.extend_from_slice(slice);
+            Ok(())
+        });
+        read.await.expect("it is whole");
+        all
+    }
+
+    fn names(world: &World) -> Vec<String> {
+        world.disk().list(LOG).expect("it is there")
+    }
+
+    #[test]
+    fn a_log_is_made_and_found_again() {
+        let world = World::new(1);
+        let machine = world.machine();
+        let large: Vec<_> = (0..600_000u32).map(|number| number as u8).collect();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.records, opened.newest), (0, 0, None));
+            store(&opened.spool, 7, b"small").await;
+            store(&opened.spool, 8, &large).await;
+        });
+        world.crash();
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.records, opened.newest), (2, 4, Some(MessageId(8))));
+            assert_eq!(opened.quarantined, Vec::<PathBuf>::new());
+            assert_eq!(opened.spool.take_due(0), Some(MessageId(7)));
+            assert_eq!(content(&opened.spool, 7).await, b"small");
+            assert!(content(&opened.spool, 8).await == large);
+        });
+    }
+
+    #[test]
+    fn what_was_never_finished_goes_and_what_is_not_ours_stays() {
+        let world = World::new(1);
+        world.disk().make_directory(LOG).expect("the disk is empty");
+        for name in ["segment-000004.new", "segment-000009", "notes", "segment-"] {
+            world.disk().write(format!("{LOG}/{name}"), b"whatever").expect("written");
+        }
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            store(&opened.spool, 7, b"small").await;
+        });
+        let names = names(&world);
+        assert!(names.contains(&"notes".to_owned()) && names.contains(&"segment-".to_owned()), "{names:?}");
+        assert!(names.iter().all(|name| !name.ends_with("4.new") && name != "segment-000009"), "{names:?}");
+    }
+
+    #[test]
+    fn segments_of_an_earlier_size_go_when_nobody_needs_them_any_more() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            for id in 0..4 {
+                store(&opened.spool, id, &[b'x'; 50_000]).await;
+            }
+        });
+        world.kill();
+        let machine = world.restart();
+        let spool = world.block_on(async {
+            let opened = open(machine, 256 * 1024).await;
+            assert_eq!(opened.messages, 4);
+            for id in 0..4 {
+                assert_eq!(content(&opened.spool, id).await.len(), 50_000);
+                let outcome = Outcome { recipient: 0, result: OutcomeResult::Delivered };
+                opened.spool.resolve(MessageId(id), &[outcome]).await.expect("noted");
+            }
+            store(&opened.spool, 9, b"new").await;
+            opened.spool
+        });
+        world.run(std::time::Duration::from_secs(5));
+        assert!(spool.is_some_and(|spool| spool.len() == 1));
+        for name in names(&world) {
+            let length = world.disk().read(format!("{LOG}/{name}")).expect("listed").len();
+            assert_eq!(length, 256 * 1024, "{name}");
+        }
+    }
+}
