@@ -74,7 +74,7 @@ fn missing(host: &Host) -> usize {
 
 #[test]
 fn one_damaged_record_costs_one_message_and_is_set_aside() {
-    for seed in seeds(40) {
+    for seed in seeds(25) {
         let mut host = killed_with_mail(seed);
         let all = records(&host);
         // Of the very last batch nothing says that it was ever whole.
@@ -112,7 +112,7 @@ fn a_damaged_segment_header_costs_nothing() {
 
 #[test]
 fn any_octets_in_segments_keep_no_host_from_starting() {
-    for seed in seeds(20) {
+    for seed in seeds(10) {
         let mut host = killed_with_mail(seed);
         for name in host.segments() {
             let length = host.world.disk().read(format!("{SPOOL}/{name}")).expect("listed").len();

@@ -107,12 +107,6 @@ impl Ledger {
         problems
     }
 
-    /// Fails with the world's seed if anything in the mailboxes is not whole or not from here; some may still be on its way.
-    pub fn check_nothing_is_damaged(&self, world: &World) {
-        let (_, problems) = read_mailboxes(world, &self.0.borrow());
-        assert!(problems.is_empty(), "seed {}: {problems:#?}", world.seed());
-    }
-
     /// Fails with the world's seed unless all promises are kept.
     pub fn check(&self, world: &World, strictness: Strictness) {
         let problems = self.problems(world, strictness);
