@@ -89,7 +89,9 @@ fn replay(process: &Process, planned: &Planned, cut: fn(&Exchange) -> Vec<&[u8]>
         let octets = String::from_utf8_lossy(&exchange.client);
         for piece in cut(exchange) {
             // A server that closes in the middle of an exchange does not take the rest of it.
-            if let Err(error) = client.try_send(piece) && !exchange.closed {
+            if let Err(error) = client.try_send(piece)
+                && !exchange.closed
+            {
                 return Err(format!("sending {octets:?}: {error}"));
             }
         }
@@ -247,8 +249,9 @@ fn a_wrong_dialogue_fails() {
         S: 221 2.0.0 localhost Service closing transmission channel\nclosed\n";
     let home = Home::new(&Conf::new());
     let process = home.start();
-    let check =
-        |text: &str| check(&process, &Planned { name: "here".into(), dialogue: Dialogue::parse(text).unwrap(), server: 0 });
+    let check = |text: &str| {
+        check(&process, &Planned { name: "here".into(), dialogue: Dialogue::parse(text).unwrap(), server: 0 })
+    };
     assert_eq!(check(right), Ok(()));
     for (from, to) in [("250 2.0.0 OK", "250 2.0.0 Ok"), ("C: NOOP\n", "C: NOOP\nC: NOOP\n")] {
         assert!(check(&right.replace(from, to)).is_err());

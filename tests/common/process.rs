@@ -167,6 +167,13 @@ impl Home {
         Process::start(self.command(), true).unwrap_or_else(|failed| panic!("{failed}"))
     }
 
+    /// Starts a process that is prepared as told, which must become ready.
+    pub fn start_prepared(&self, prepare: impl FnOnce(&mut Command)) -> Process {
+        let mut command = self.command();
+        prepare(&mut command);
+        Process::start(command, true).unwrap_or_else(|failed| panic!("{failed}"))
+    }
+
     /// Starts ringpost with nobody reading its log.
     pub fn start_with_stuck_log(&self) -> Process {
         Process::start(self.command(), false).unwrap_or_else(|failed| panic!("{failed}"))
