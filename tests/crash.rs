@@ -252,5 +252,8 @@ fn nothing_acknowledged_is_lost_by_kills() {
     assert_eq!(mailboxes.numbers().len(), mailboxes.0.len(), "every message is there once");
     mailboxes.0.iter().for_each(|(path, number)| check_whole(path, *number));
     let unasked = mailboxes.0.len() - acknowledged.len();
-    println!("{} acknowledged, all delivered once; {unasked} more were stored and not acknowledged", acknowledged.len());
+    println!(
+        "{} acknowledged, all delivered once; {unasked} more were stored and not acknowledged",
+        acknowledged.len()
+    );
 }

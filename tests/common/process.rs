@@ -202,6 +202,11 @@ impl Home {
         files.iter().map(|file| fs::read(file).expect("a message")).collect()
     }
 
+    /// Messages in a user's mailbox.
+    pub fn mail_count(&self, user: &str) -> usize {
+        fs::read_dir(self.maildir(user).join("new")).map_or(0, Iterator::count)
+    }
+
     /// The message of this id for this user, once it is delivered; its trace fields and the rest.
     pub fn delivered(&self, user: &str, id: &str) -> (Vec<String>, Vec<u8>) {
         let found = eventually(|| {
@@ -269,8 +274,8 @@ impl Process {
         let announced = read_announcement(child.stdout.take().expect("a pipe"));
         let mut stderr = child.stderr.take();
         let log = Arc::new(Log::default());
-        if let (true, Some(stderr)) = (read_log, stderr.take()) {
-            log.clone().read(stderr);
+        if read_log {
+            log.clone().read(stderr.take().expect("a pipe"));
         }
         let mut process = Process { child, log, stderr, listeners: Vec::new(), announcement: String::new() };
         match announced.recv_timeout(PATIENCE) {
@@ -357,11 +362,15 @@ impl Process {
         lines.0.clone()
     }
 
-    /// The first line of the log that is about `event` and contains every one of `fields`.
+    /// The first line of the log (as text) that is about `event` and contains every one of `fields`.
     pub fn wait_for_log(&self, event: &str, fields: &[&str]) -> String {
-        let wanted = |line: &&String| {
-            line.split_whitespace().nth(2) == Some(event) && fields.iter().all(|field| line.contains(field))
-        };
+        let event = format!(" {event}");
+        self.wait_for_line(&[&[&*event], fields].concat())
+    }
+
+    /// The first line of the log that contains all of this.
+    pub fn wait_for_line(&self, parts: &[&str]) -> String {
+        let wanted = |line: &&String| parts.iter().all(|part| line.contains(part));
         let lines = self.log.lines.lock().expect("no panic");
         let (lines, _) = self
             .log
@@ -369,7 +378,7 @@ impl Process {
             .wait_timeout_while(lines, PATIENCE, |(lines, whole)| !*whole && !lines.iter().any(|line| wanted(&line)))
             .expect("the log is read");
         let found = lines.0.iter().find(wanted).cloned();
-        found.unwrap_or_else(|| panic!("no {event} with {fields:?} in the log:\n{}", lines.0.join("\n")))
+        found.unwrap_or_else(|| panic!("no line with {parts:?} in the log:\n{}", lines.0.join("\n")))
     }
 }
 
