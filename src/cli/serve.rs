@@ -10,6 +10,13 @@ use super::exit;
 
 /// Reads the configuration and serves. Problems of the configuration go to standard error, all of them at once.
 pub fn run(conf: &Path) -> ExitCode {
+    if !conf.is_dir() {
+        eprintln!(
+            "ringpost did not start: there is no directory {}; name the one that holds smtpserver.xml: ringpost --conf DIR",
+            conf.display()
+        );
+        return ExitCode::from(exit::CONFIG);
+    }
     let (configuration, problems) = Configuration::read(conf);
     for problem in &problems {
         eprintln!("{problem}");

@@ -58,7 +58,7 @@ pub enum Error {
         error: io::Error,
     },
     /// An address cannot be listened on.
-    #[error("{name} cannot listen on {address}: {error}")]
+    #[error("{name} cannot listen on {address}: {error}{}", remedy(error, address))]
     Bind {
         /// The server.
         name: String,
@@ -78,6 +78,23 @@ pub enum Error {
     /// A shard ended by itself.
     #[error("shard {0} has ended unexpectedly; what was acknowledged is in the spool and goes on at the next start")]
     ShardEnded(usize),
+}
+
+/// What can be done about an address that cannot be listened on.
+fn remedy(error: &io::Error, address: &SocketAddr) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; another program listens there (`ss -ltnp sport = :{port}` names it): stop it, or change <bind>")
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address: change <bind>".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "; port {port} is for root and for processes with CAP_NET_BIND_SERVICE (AmbientCapabilities= in the systemd unit)"
+            )
+        }
+        _ => String::new(),
+    }
 }
 
 fn start_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
