@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Settings;
 use super::log::{Log, LogEvent, Segment};
-use super::recovery::{Recovered, Recovery};
+use super::recovery::{Recovered, Recovery, incarnation};
 use super::segment::{SEGMENT_HEADER, decode_header, path, slot};
 use super::store::Spool;
 use crate::io::aligned::{Aligned, blocks};
@@ -100,8 +100,19 @@ async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> i
     file.sync().await?;
     let octets = file.length().await?;
     let (result, header) = file.read_at(Aligned::zeroed(SEGMENT_HEADER), SEGMENT_HEADER, 0).await;
-    let epoch = decode_header(&header[..result?]);
+    let epoch = match decode_header(&header[..result?]) {
+        Some(epoch) => Some(epoch),
+        // A header that was damaged must not cost the mail behind it.
+        None => incarnation(&read_all(&file, octets).await?),
+    };
     Ok(Found { epoch, segment: Segment { slot, octets, file } })
+}
+
+/// Reads all of a segment; what a file is short of its last block is blank.
+async fn read_all(file: &impl File, octets: u64) -> io::Result<Aligned> {
+    let length = blocks(octets as usize);
+    let (result, buffer) = file.read_at(Aligned::zeroed(length), length, 0).await;
+    result.map(|_| buffer)
 }
 
 /// Reads all segments in order and sets damage aside.
@@ -114,9 +125,8 @@ async fn recover<M: Machine>(
     let mut quarantined = Vec::new();
     for Found { epoch, segment } in found {
         let Some(epoch) = *epoch else { continue };
-        let length = blocks(segment.octets as usize);
-        let (result, octets) = segment.file.read_at(Aligned::zeroed(length), length, 0).await;
-        let damage = recovery.read_segment(epoch, &octets[..result?]);
+        let octets = read_all(&segment.file, segment.octets).await?;
+        let damage = recovery.read_segment(epoch, &octets);
         for range in damage {
             let name = format!("{epoch:08}-{:08}", range.start);
             quarantined.push(set_aside(machine, directory, &name, &octets[range]).await?);

@@ -69,12 +69,7 @@ impl Recovery {
                 }
                 None => {
                     doubtful.get_or_insert(position);
-                    position += ALIGNMENT;
-                    // Nothing but padding between here and the next block is the common case: step over it in one go.
-                    let block_end = position.next_multiple_of(BLOCK).min(octets.len());
-                    if octets[position..block_end].iter().all(|octet| *octet == 0) {
-                        position = block_end;
-                    }
+                    position = skip(octets, position);
                 }
             }
         }
@@ -130,6 +125,33 @@ impl Recovery {
         self.found.survivors = self.messages.into_values().collect();
         self.found.survivors.sort_by_key(|survivor| survivor.message.envelope.id);
         self.found
+    }
+}
+
+/// The incarnation of a segment whose header is not whole: the newest that has a whole record there. `octets` are all of it;
+/// `None` where none has, as in a segment that was never used.
+pub fn incarnation(octets: &[u8]) -> Option<u64> {
+    let (mut position, mut newest) = (SEGMENT_HEADER, None);
+    while let Some(rest) = octets.get(position..).filter(|rest| !rest.is_empty()) {
+        match Header::decode(rest).filter(|header| header.matches(rest)) {
+            Some(header) => {
+                newest = newest.max(Some(header.epoch));
+                position += header.stride();
+            }
+            None => position = skip(octets, position),
+        }
+    }
+    newest
+}
+
+/// Where a record may begin behind `position`, at which none does. Nothing but padding between here and the next block is the
+/// common case: it is stepped over in one go.
+fn skip(octets: &[u8], position: usize) -> usize {
+    let next = position + ALIGNMENT;
+    let block_end = next.next_multiple_of(BLOCK).min(octets.len());
+    match octets.get(next..block_end) {
+        Some(padding) if padding.iter().all(|octet| *octet == 0) => block_end,
+        _ => next,
     }
 }
 
