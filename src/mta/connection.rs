@@ -193,8 +193,11 @@ impl<M: Machine> Connection<M> {
             Verdict::Pass => self.server.chain.answer(question, &*self.core.directory).await,
             refused => refused,
         };
-        if let (Question::Recipient(mailbox), Verdict::Deny(reply) | Verdict::DenySoft(reply)) = (question, &verdict) {
-            self.note_refusal(&[("to", mailbox)], reply);
+        if let Verdict::Deny(reply) | Verdict::DenySoft(reply) | Verdict::Disconnect(reply) = &verdict {
+            match question {
+                Question::Sender { reverse_path, .. } => self.note_refusal(&[("from", reverse_path)], reply),
+                Question::Recipient(mailbox) => self.note_refusal(&[("to", mailbox)], reply),
+            }
         }
         self.session.answer(verdict, &mut self.replies)
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::control::desk::{self, Lines};
 use crate::control::journal::{Journal, Level, Reader, ring};
 use crate::control::logger::{Format, Logger};
 use crate::control::signals::StopSignals;
+use crate::control::space;
 use crate::control::watchdog::{Watchdog, Watched};
 use crate::delivery::Retry;
 use crate::directory::Listed;
@@ -174,7 +175,8 @@ impl Running {
         let mut running = Running { shards: Vec::new(), servers, journal: own_journal(level), logger, watchdog: None };
         let mut journals = journals.into_iter();
         running.journal = journals.next().unwrap_or_else(|| own_journal(level));
-        let common = Common::new(configuration);
+        let common = Common::new(configuration)?;
+        control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
         for (number, ((doorbell, listeners), journal)) in bells.into_iter().zip(bound).zip(journals).enumerate() {
             let started =
                 running.start_shard(number, doorbell, listeners, journal, &common, directories, lines.clone());
@@ -207,6 +209,7 @@ impl Running {
             delivery_share: configuration.ringpost.delivery.share,
             doorbell: doorbell.clone(),
             vitals: vitals.clone(),
+            free_octets: common.free_octets.clone(),
         };
         let adopted = adopted(number, cpus.len(), &directories.logs);
         let plan = Plan {
@@ -355,10 +358,12 @@ struct Common<'a> {
     spooler: Arc<spooler::Settings>,
     host: Box<str>,
     limits: Vec<Arc<Limit>>,
+    /// Room on the file system that holds the spool, kept up to date.
+    free_octets: Arc<AtomicU64>,
 }
 
 impl<'a> Common<'a> {
-    fn new(configuration: &'a Configuration) -> Common<'a> {
+    fn new(configuration: &'a Configuration) -> Result<Common<'a>, Error> {
         let ringpost = &configuration.ringpost;
         let spool = spool::Settings {
             segment_octets: ringpost.spool.segment_octets,
@@ -375,7 +380,10 @@ impl<'a> Common<'a> {
         let limit = |server: &ServerSettings| Arc::new(Limit::new(server.connection_limit.unwrap_or(0)));
         let host = enabled(configuration).next().map_or("localhost", |server| &server.hello_name).into();
         let limits = enabled(configuration).map(limit).collect();
-        Common { configuration, spool, spooler: Arc::new(spooler), host, limits }
+        let directory = &ringpost.spool.directory;
+        let octets = space::free_octets(directory).map_err(start_error("the watch over the spool's disk"))?;
+        let free_octets = Arc::new(AtomicU64::new(octets));
+        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, limits, free_octets })
     }
 
     /// The servers as one shard gets them.
