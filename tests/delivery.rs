@@ -242,6 +242,83 @@ fn what_lmtp_could_not_deliver_stays_the_clients() {
     assert_eq!(home.mail("postmaster").len(), 1);
 }
 
+/// Takes in one message on each of many connections, so that every shard has some, and keeps them in the spool.
+fn hold(home: &Home, conf: &Conf, count: usize) -> Vec<String> {
+    home.configure(&conf.clone().with("delivery/hold", "true"));
+    let process = home.start();
+    let you = ["you@localhost"];
+    let replies = (0..count).map(|number| process.smtp().data(&you, &numbered(number)));
+    let ids = replies.map(|reply| id(&reply).to_owned()).collect();
+    process.stop();
+    ids
+}
+
+fn numbered(number: usize) -> Vec<u8> {
+    format!("Subject: this is number {number:03}\r\n\r\n{}", "text\r\n".repeat(100)).into_bytes()
+}
+
+#[test]
+fn mail_of_a_shard_that_is_gone_is_delivered_by_another() {
+    let conf = Conf::new();
+    let home = Home::new(&conf);
+    let ids = hold(&home, &conf, 30);
+    home.configure(&conf.with("shards", "0").with("spool/segmentSize", "1M"));
+    let process = home.start();
+    assert!(process.announcement.contains("0 on CPU 0, 30 messages waiting"), "{}", process.announcement);
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(home.delivered("you", id).1, in_mailbox(&numbered(number)));
+    }
+    process.stop();
+    let process = home.start();
+    assert!(!process.announcement.contains("waiting"), "{}", process.announcement);
+    process.stop();
+    assert_eq!(home.mail_count("you"), 30);
+}
+
+#[test]
+fn a_damaged_message_is_set_aside_and_the_others_are_delivered() {
+    let conf = Conf::new();
+    let home = Home::new(&conf);
+    let ids = hold(&home, &conf, 20);
+    assert_eq!(damage(&home, b"this is number 007"), 1);
+    home.configure(&conf);
+    let process = home.start();
+    let line = process.wait_for_log("damage-set-aside", &["kept_in="]);
+    assert!(line.contains(" error "), "{line}");
+    for (number, id) in ids.iter().enumerate().filter(|(number, _)| *number != 7) {
+        assert_eq!(home.delivered("you", id).1, in_mailbox(&numbered(number)));
+    }
+    let file = line.split("kept_in=").nth(1).and_then(|rest| rest.split(' ').next()).expect("a file");
+    let kept = fs::read(file).expect("what was damaged is kept");
+    assert!(kept.windows(18).any(|octets| octets == b"THIS IS NUMBER 007"));
+    assert!(process.smtp().data(&["you@localhost"], b"").starts_with("250"));
+    process.stop();
+    home.start().stop();
+    assert_eq!(home.mail_count("you"), 20);
+}
+
+/// Changes every occurrence of a text in the spool to capitals; how many there were.
+fn damage(home: &Home, text: &[u8]) -> usize {
+    let shards =
+        fs::read_dir(home.path().join("var/spool")).expect("a spool").map(|entry| entry.expect("an entry").path());
+    let logs = shards.filter(|path| path.is_dir());
+    let files = logs.flat_map(|log| fs::read_dir(log).expect("a log").map(|entry| entry.expect("an entry").path()));
+    files.map(|file| damage_file(&file, text)).sum()
+}
+
+fn damage_file(file: &std::path::Path, text: &[u8]) -> usize {
+    let mut octets = fs::read(file).expect("a segment");
+    let places: Vec<usize> =
+        octets.windows(text.len()).enumerate().filter(|(_, window)| *window == text).map(|(place, _)| place).collect();
+    for place in &places {
+        octets[*place..place + text.len()].make_ascii_uppercase();
+    }
+    if !places.is_empty() {
+        fs::write(file, octets).expect("a segment");
+    }
+    places.len()
+}
+
 #[test]
 fn a_message_too_large_for_the_room_that_is_left_is_put_off() {
     // Two segments of 1 MiB a shard: the third MiB finds no room. With the hold nothing is freed meanwhile.

@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::client::id;
-use common::process::{Conf, Home, eventually};
+use common::load::{Ledger, Mailboxes, USERS, load, wait_for_all, waiting};
+use common::process::{Conf, Home, Process, eventually};
 
 const GOODBYE: &str = "421 4.3.2 localhost Service shutting down, closing transmission channel";
 
@@ -120,4 +121,27 @@ fn a_client_that_does_not_read_holds_nothing_up() {
     assert!(process.wait().success());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(writer.join());
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_stopping_under_load() {
+    let home = Home::new(&Conf::new().users(&USERS).with("shutdown/grace", "10s"));
+    let (ledger, mut mailboxes) = (Ledger::default(), Mailboxes::default());
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let log = load(home.start(), &ledger, Duration::from_millis(300), Process::stop);
+        assert!(begun.elapsed() < Duration::from_secs(9), "no transaction of these needs all of the grace");
+        assert!(log.iter().any(|line| line.contains(" why=shutdown")), "sessions are told");
+    }
+    let acknowledged = ledger.acknowledged();
+    assert!(acknowledged.len() > 50, "only {} messages were acknowledged", acknowledged.len());
+    let process = home.start();
+    wait_for_all(&home, &mut mailboxes, &acknowledged);
+    process.stop();
+    let process = home.start();
+    assert_eq!(waiting(&process), 0);
+    process.stop();
+    mailboxes.look(&home);
+    // Whoever is stopped in order leaves nothing behind that nobody was told of.
+    assert_eq!(mailboxes.check(), acknowledged.len());
 }

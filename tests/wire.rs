@@ -109,6 +109,8 @@ fn replay(process: &Process, planned: &Planned, cut: fn(&Exchange) -> Vec<&[u8]>
 fn replay_at_once(process: &Process, planned: &Planned) -> Result<(), String> {
     let mut client = dial(process, planned);
     client.try_send(&planned.dialogue.input()).map_err(|error| error.to_string())?;
+    // A client that has nothing more to say is answered all the same.
+    client.end_input();
     let expected = planned.dialogue.expected();
     match difference(&expected, &read(&mut client, &expected)) {
         Some(difference) => Err(difference),

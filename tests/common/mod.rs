@@ -4,4 +4,5 @@
 pub mod client;
 pub mod dialogue;
 pub mod driver;
+pub mod load;
 pub mod process;
