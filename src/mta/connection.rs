@@ -366,7 +366,8 @@ impl<M: Machine> Connection<M> {
         self.accepted += 1;
         let id = committed.id();
         if self.server.settings.protocol == Service::Lmtp && !self.core.hold {
-            let fates = self.core.spooler.deliver_now(id, envelope.recipients.len()).await;
+            // Boxed, so that sessions which never deliver themselves need not have room for it.
+            let fates = Box::pin(self.core.spooler.deliver_now(id, envelope.recipients.len())).await;
             let results = fates.into_iter().map(|fate| match fate {
                 Fate::Delivered(delivered) => Ok(Proof::Delivered(delivered)),
                 Fate::Failed => Err(Refusal::MailboxFailed),
