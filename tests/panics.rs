@@ -72,7 +72,9 @@ impl Running {
         let doorbell = Arc::new(Doorbell::new(false).expect("a doorbell"));
         let cpu = core_affinity::get_core_ids().and_then(|cpus| cpus.first().copied()).expect("a CPU").id;
         let (name, delivery_share) = ("core".to_owned(), 25);
-        let setup = CoreSetup { name, cpu, delivery_share, doorbell: doorbell.clone(), vitals: vitals.clone() };
+        let free_octets = Arc::new(std::sync::atomic::AtomicU64::new(u64::MAX));
+        let setup =
+            CoreSetup { name, cpu, delivery_share, doorbell: doorbell.clone(), vitals: vitals.clone(), free_octets };
         let (path, stopping, limit) =
             (directory.path().to_owned(), stop.clone(), Arc::new(Limit::new(most_connections)));
         let (ready, is_ready) = channel();

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ringpost::config::Configuration;
-use ringpost::mta::serve::{Error, serve};
+use ringpost::mta::error::Error;
+use ringpost::mta::serve::serve;
 
 use super::exit;
 

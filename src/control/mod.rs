@@ -8,4 +8,5 @@ pub mod desk;
 pub mod journal;
 pub mod logger;
 pub mod signals;
+pub mod space;
 pub mod watchdog;

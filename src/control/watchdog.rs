@@ -24,6 +24,9 @@ const PATIENCE_MAX: u32 = 8;
 /// cannot be seen from outside; so a core that has just worked is poked a few times as it comes to rest.
 const COMING_TO_REST: u32 = 24;
 
+/// Looks at an idle core between two pokes: even a hang that left no sign ends within about a second.
+const ROUTINE: u32 = 40;
+
 /// The signal: ignored by default, and used by nothing else here.
 const SIGNAL: libc::c_int = libc::SIGURG;
 
@@ -103,19 +106,24 @@ impl Look {
         }
         self.still = self.still.saturating_add(1);
         let in_flight = vitals.in_flight() > 0;
-        let at_rest = !in_flight && self.still > COMING_TO_REST;
-        if at_rest || vitals.has_ended() {
+        if vitals.has_ended() {
+            return false;
+        }
+        if !in_flight && self.still > COMING_TO_REST {
+            if self.still.is_multiple_of(ROUTINE) {
+                self.interrupt();
+            }
             return false;
         }
         if self.still.is_multiple_of(self.patience) && (in_flight || vitals.connections() > 0) {
-            self.poke();
+            self.patience = (self.patience * 2).min(PATIENCE_MAX);
+            vitals.poked();
+            self.interrupt();
         }
         true
     }
 
-    fn poke(&mut self) {
-        self.patience = (self.patience * 2).min(PATIENCE_MAX);
-        self.core.vitals.poked();
+    fn interrupt(&self) {
         // SAFETY: the thread is not joined while it is watched, so its handle is valid; the signal's handler does nothing.
         unsafe { libc::pthread_kill(self.core.thread, SIGNAL) };
     }

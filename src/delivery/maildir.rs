@@ -1,7 +1,10 @@
 //! Delivery into Maildirs: written under `tmp`, synced, renamed into `new`, the directory synced.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::text::{ToMailbox, WireForm};
 use crate::io::{Aligned, Disk, File, Machine, Open};
@@ -20,7 +23,12 @@ pub struct Maildirs<M: Machine> {
     machine: M,
     root: PathBuf,
     host: Box<str>,
+    /// Maildirs that this process knows to be durable, themselves and the directories above them.
+    durable: Rc<RefCell<HashSet<PathBuf>>>,
 }
+
+/// Maildirs that are remembered as durable; beyond, all are forgotten and found out anew.
+const REMEMBERED: usize = 10_000;
 
 /// A message that is being written into a Maildir.
 pub struct NewFile<M: Machine> {
@@ -56,7 +64,7 @@ impl<M: Machine> Maildirs<M> {
     /// Below `root`; `host` becomes part of the files' names.
     pub fn new(machine: M, root: &Path, host: &str) -> Maildirs<M> {
         let host = host.replace(['/', ':', '\0'], "-").into();
-        Maildirs { machine, root: root.to_owned(), host }
+        Maildirs { machine, root: root.to_owned(), host, durable: Rc::default() }
     }
 
     /// The Maildir of a user: `<root>/<domain>/<local part>`.
@@ -70,7 +78,11 @@ impl<M: Machine> Maildirs<M> {
         let maildir = self.path(item.user);
         let name = format!("{}.{}R{}.{}", item.received_at / 1_000_000, item.id, item.place, self.host);
         let path = maildir.join("tmp").join(&name);
+        if !self.durable.borrow().contains(&maildir) {
+            self.create(&maildir).await?;
+        }
         let file = match self.machine.disk().open(&path, Open::Create).await {
+            // Somebody removed the Maildir while we ran.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create(&maildir).await?;
                 self.machine.disk().open(&path, Open::Create).await?
@@ -95,21 +107,26 @@ impl<M: Machine> Maildirs<M> {
         })
     }
 
-    /// Makes a Maildir with all directories above it, durably.
+    /// Makes a Maildir with all directories above it, as far as they are not there. Their names are synced in any case: an
+    /// earlier process may have made them and ended before it did. `tmp` comes last: where it is there, so are the others.
     async fn create(&self, maildir: &Path) -> io::Result<()> {
         let domain = maildir.parent().unwrap_or(&self.root);
         for directory in [&self.root, domain, maildir] {
             self.create_directory(directory).await?;
         }
-        for part in ["tmp", "new", "cur"] {
+        for part in ["cur", "new", "tmp"] {
             self.create_directory(&maildir.join(part)).await?;
         }
+        let mut durable = self.durable.borrow_mut();
+        if durable.len() >= REMEMBERED {
+            durable.clear();
+        }
+        durable.insert(maildir.to_owned());
         Ok(())
     }
 
     async fn create_directory(&self, directory: &Path) -> io::Result<()> {
         match self.machine.disk().create_directory(directory).await {
-            // It is there, but who made it may not have synced its name before a crash.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -144,8 +161,19 @@ impl<M: Machine> NewFile<M> {
         result
     }
 
-    /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced.
+    /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced. Where that fails, what was
+    /// written is removed: a full disk must not be filled further by every attempt.
     pub async fn finish(mut self) -> io::Result<Delivered> {
+        match self.publish().await {
+            Ok(()) => Ok(Delivered(())),
+            Err(error) => {
+                self.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn publish(&mut self) -> io::Result<()> {
         self.text.finish(&mut self.gathered);
         if !self.gathered.is_empty() {
             self.write().await?;
@@ -154,8 +182,7 @@ impl<M: Machine> NewFile<M> {
         let (from, new) = (self.maildir.join("tmp").join(&self.name), self.maildir.join("new"));
         let disk = self.machine.disk();
         disk.rename(&from, &new.join(&self.name)).await?;
-        disk.sync_directory(&new).await?;
-        Ok(Delivered(()))
+        disk.sync_directory(&new).await
     }
 
     /// Gives up: what was written is removed.

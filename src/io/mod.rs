@@ -87,7 +87,8 @@ pub trait Disk: Clone + 'static {
     /// The names in a directory, sorted. Only for the start: the real one blocks.
     async fn list(&self, path: &Path) -> io::Result<Vec<String>>;
 
-    /// Octets that may still be written on the file system that holds `path`.
+    /// Octets that may still be written on the file system that holds `path`, a file or directory of the spool; known to the
+    /// second.
     async fn free_octets(&self, path: &Path) -> io::Result<u64>;
 }
 

@@ -7,8 +7,9 @@ pub const COMMAND_LINE_OCTETS: usize = 8192;
 /// Recipients of one transaction unless configured otherwise (RFC 5321 §4.5.3.1.8 asks for 100).
 pub const RECIPIENTS: usize = 1000;
 
-/// Octets of a local part that are accepted (RFC 5321 §4.5.3.1.1).
-pub const LOCAL_PART_OCTETS: usize = 64;
+/// Octets of a local part that are accepted. RFC 5321 §4.5.3.1.1 asks for 64; senders that encode another address in theirs
+/// (SRS, VERP) use more.
+pub const LOCAL_PART_OCTETS: usize = 255;
 
 /// Octets of a domain that are accepted (RFC 5321 §4.5.3.1.2).
 pub const DOMAIN_OCTETS: usize = 255;

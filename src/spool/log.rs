@@ -68,6 +68,8 @@ struct State<M: Machine> {
     next_slot: Cell<u32>,
     /// No further segment can be prepared: the limit or the reserve is reached.
     full: Cell<bool>,
+    /// It was told that the wanted number of segments is ready, and nothing to the contrary since.
+    told_prepared: Cell<bool>,
     /// A batch was lost.
     closed: Cell<bool>,
     /// There is something to write.
@@ -128,6 +130,7 @@ impl<M: Machine> Log<M> {
             next_epoch: Cell::new(next_epoch),
             next_slot: Cell::new(next_slot),
             full: Cell::new(false),
+            told_prepared: Cell::new(false),
             closed: Cell::new(false),
             gathered: Bell::default(),
             room: Bell::default(),
@@ -164,7 +167,11 @@ impl<M: Machine> Log<M> {
             if self.0.closed.get() {
                 return Err(StoreError::Closed);
             }
-            let placed = self.0.group.borrow_mut().place(draft, kind);
+            let placed = match purpose {
+                // Mail that is still being received must not fill the segment that was kept for outcomes.
+                Purpose::Intake if self.0.free.borrow().is_empty() => Err(Unplaced::NeedsSegment),
+                _ => self.0.group.borrow_mut().place(draft, kind),
+            };
             match placed {
                 Ok(placed) => {
                     self.0.gathered.ring();
@@ -315,7 +322,9 @@ impl<M: Machine> Log<M> {
             let changed = self.0.segments_changed.heard();
             let (free, direct) = self.free_segments();
             if free > self.0.settings.prepared as usize {
-                (self.0.report)(LogEvent::Prepared { segments: free, direct });
+                if !self.0.told_prepared.replace(true) {
+                    (self.0.report)(LogEvent::Prepared { segments: free, direct });
+                }
                 changed.await;
                 continue;
             }
@@ -325,7 +334,7 @@ impl<M: Machine> Log<M> {
                     self.0.room.ring();
                 }
                 Err(error) => {
-                    if !self.0.full.replace(true) {
+                    if !self.0.full.replace(true) && self.0.told_prepared.replace(false) {
                         (self.0.report)(LogEvent::NoSegment(error));
                     }
                     self.0.room.ring();

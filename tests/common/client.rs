@@ -61,9 +61,12 @@ impl Client {
                 return String::from_utf8(line).map_err(io::Error::other);
             }
             let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                octets => self.received.extend_from_slice(&buffer[..octets]),
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(octets) => self.received.extend_from_slice(&buffer[..octets]),
+                // A read with a time limit may end early for reasons of the kernel's own.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }

@@ -15,6 +15,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_lite::FutureExt;
@@ -45,6 +46,8 @@ pub struct CoreSetup {
     pub doorbell: Arc<Doorbell>,
     /// Where it shows that it lives.
     pub vitals: Arc<Vitals>,
+    /// Octets of room on the file system that holds the spool, kept up to date by the control plane: asking may block.
+    pub free_octets: Arc<AtomicU64>,
 }
 
 /// One core; clones are the same core.
@@ -90,7 +93,7 @@ impl GlommioMachine {
         };
         let intake = queue(100 - setup.delivery_share.min(99), "intake");
         let delivery = queue(setup.delivery_share, "delivery");
-        let disk = RingDisk { ring };
+        let disk = RingDisk { ring, free: setup.free_octets.clone() };
         let visitors = RefCell::default();
         Ok(GlommioMachine(Rc::new(Inner { disk, intake, delivery, started: Instant::now(), setup, visitors })))
     }
@@ -150,8 +153,10 @@ impl Machine for GlommioMachine {
             Class::Delivery => self.0.delivery,
         };
         let vitals = self.0.setup.vitals.clone();
+        // Boxed, because an async block keeps what it captures beside what it awaits: the task would be there twice.
+        let task = Box::pin(AssertUnwindSafe(task).catch_unwind());
         let caught = async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            if task.await.is_err() {
                 vitals.panicked();
             }
         };
