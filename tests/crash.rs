@@ -6,13 +6,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use common::load::{Ledger, Mailboxes, USERS, load, wait_for_all, waiting};
-use common::process::{Conf, Home, Process};
+use common::process::{Conf, Home, Process, end_with_this_thread};
 
 const KILLS: u64 = 10;
 
 /// Starts the process and kills it without waiting until it is ready: while it reads its spool, or soon after.
 fn kill_at_start(home: &Home, after: Duration) {
     let mut command = home.command();
+    end_with_this_thread(&mut command);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it is started");
     std::thread::sleep(after);
     child.kill().expect("it is ours");

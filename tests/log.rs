@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::client::{Client, id};
-use common::process::{Conf, Home, Process};
+use common::process::{Conf, Home, Process, eventually};
 use serde_json::Value;
 
 /// One line, taken apart.
@@ -105,7 +105,7 @@ fn check_story(format: &str, read: fn(&str) -> Line) {
     assert_ne!(content_refused.get("id"), id);
     let delivered = one(&lines, "delivered", "id", &id);
     assert_eq!((delivered.get("to"), delivered.get("dsn")), ("you@localhost", "2.0.0"));
-    assert!(delivered.get("delay").parse::<f64>().expect("seconds") < 20.0);
+    assert!(delivered.get("delay").parse::<f64>().expect("seconds") < 60.0);
     let disconnect = one(&lines, "disconnect", "session", session);
     assert_eq!((disconnect.get("accepted"), disconnect.get("why")), ("1", "quit"));
     let order = ["connect", "accepted", "disconnect"].map(|event| lines.iter().position(|line| line.event == event));
@@ -148,17 +148,20 @@ fn the_level_leaves_out_what_matters_less() {
 }
 
 const SENDERS: usize = 8;
-const EACH: usize = 400;
+const EACH: usize = 150;
+
+/// Refused recipients of each message: a line of the log each.
+const REFUSED: usize = 50;
 
 /// Sends messages, each in the middle of recipients that are refused, which the log tells one by one.
 fn send(mut client: Client) -> usize {
-    let refused = "RCPT TO:<a-name-that-makes-for-a-long-line-in-the-log@localhost>\r\n".repeat(10);
+    let refused = "RCPT TO:<a-name-that-makes-for-a-long-line-in-the-log@localhost>\r\n".repeat(REFUSED);
     let transaction = format!("MAIL FROM:<me@example.org>\r\n{refused}RCPT TO:<you@localhost>\r\nBDAT 3 LAST\r\na\r\n");
     let mut taken = 0;
     for _ in 0..EACH {
         client.send(&transaction);
-        let replies: Vec<String> = (0..13).map(|_| client.reply()).collect();
-        taken += usize::from(replies[12].starts_with("250 2.6.0"));
+        let replies: Vec<String> = (0..REFUSED + 3).map(|_| client.reply()).collect();
+        taken += usize::from(replies[REFUSED + 2].starts_with("250 2.6.0"));
     }
     taken
 }
@@ -176,7 +179,7 @@ fn a_reader_of_the_log_that_is_stuck_holds_no_mail_up() {
     let mut process = home.start_with_stuck_log();
     assert_eq!(send_all(&process), SENDERS * EACH);
     assert_eq!(
-        common::process::eventually(|| {
+        eventually(|| {
             let delivered = home.mail_count("you");
             (delivered == SENDERS * EACH).then_some(delivered)
         }),
@@ -189,8 +192,15 @@ fn a_reader_of_the_log_that_is_stuck_holds_no_mail_up() {
     let dropped = Line::from_json(&process.wait_for_line(&["\"event\":\"log-lines-dropped\""]));
     assert!(dropped.get("count").parse::<u64>().expect("a number") > 1000, "{dropped:?}");
     assert_eq!(dropped.level, "warn");
-    let reply = process.smtp().data(&["you@localhost"], b"");
-    process.wait_for_line(&["\"event\":\"delivered\"", &format!("\"id\":\"{}\"", id(&reply))]);
+    // Until it has caught up, lines may still be dropped.
+    let told = eventually(|| {
+        let reply = process.smtp().data(&["you@localhost"], b"");
+        std::thread::sleep(Duration::from_millis(300));
+        let id = format!("\"id\":\"{}\"", id(&reply));
+        let told = |line: &&String| line.contains("\"event\":\"delivered\"") && line.contains(&id);
+        process.log_so_far().iter().find(told).cloned()
+    });
+    assert!(told.is_some(), "the log does not go on");
     let lines: Vec<Line> = process.stop().iter().map(|line| Line::from_json(line)).collect();
     assert!(lines.iter().any(|line| line.event == "stopped"));
 }
@@ -203,10 +213,10 @@ fn a_reader_that_stays_stuck_holds_no_stop_up() {
     let begun = std::time::Instant::now();
     process.signal(libc::SIGTERM);
     assert!(process.wait().success());
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     // What was acknowledged and not yet delivered is in the spool.
     let process = home.start();
-    let delivered = common::process::eventually(|| (home.mail_count("you") == SENDERS * EACH).then_some(()));
+    let delivered = eventually(|| (home.mail_count("you") == SENDERS * EACH).then_some(()));
     assert!(delivered.is_some(), "{} of {}", home.mail_count("you"), SENDERS * EACH);
     process.stop();
 }

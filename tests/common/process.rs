@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::client::Client;
 
 /// How long anything that must happen is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One server of a configuration: its keys by their names in James' files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,6 +271,7 @@ struct Log {
 impl Process {
     fn start(mut command: Command, read_log: bool) -> Result<Process, Failed> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_with_this_thread(&mut command);
         let mut child = command.spawn().expect("the process is started");
         let announced = read_announcement(child.stdout.take().expect("a pipe"));
         let mut stderr = child.stderr.take();
@@ -378,7 +380,8 @@ impl Process {
             .wait_timeout_while(lines, PATIENCE, |(lines, whole)| !*whole && !lines.iter().any(|line| wanted(&line)))
             .expect("the log is read");
         let found = lines.0.iter().find(wanted).cloned();
-        found.unwrap_or_else(|| panic!("no line with {parts:?} in the log:\n{}", lines.0.join("\n")))
+        drop(lines);
+        found.unwrap_or_else(|| panic!("no line with {parts:?} in the log"))
     }
 }
 
@@ -406,6 +409,17 @@ impl Log {
             self.grown.notify_all();
         });
     }
+}
+
+/// Kills the process when the thread that starts it ends, so that none is left behind by a test that is aborted.
+pub fn end_with_this_thread(command: &mut Command) {
+    // SAFETY: what runs between fork and exec is one system call.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        })
+    };
 }
 
 /// Reads standard output: the announcement up to its empty line; what there is where it ends before. The rest is read and
