@@ -52,7 +52,7 @@ pub struct SpoolSettings {
 /// `limits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
-    /// `recipients`: most recipients of one transaction, 100 or more (RFC 5321 §4.5.3.1.8).
+    /// `recipients`: most recipients of one transaction, 100 (RFC 5321 §4.5.3.1.8) to 3,000 (an envelope must fit a record of the spool).
     pub recipients: usize,
 }
 
@@ -157,9 +157,7 @@ pub fn read(
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
         shards: shards(&mut section, host),
         spool: spool(&mut section, &home),
-        limits: LimitSettings {
-            recipients: count(&mut section, "limits/recipients", 100, 100_000).unwrap_or(RECIPIENTS),
-        },
+        limits: LimitSettings { recipients: count(&mut section, "limits/recipients", 100, 3000).unwrap_or(RECIPIENTS) },
         delivery: delivery(&mut section),
         log: log(&mut section),
         shutdown_grace: section.read("shutdown/grace", value::duration).unwrap_or(Duration::from_secs(10)),

@@ -163,6 +163,9 @@ impl<M: Machine> Log<M> {
 
     /// Puts a record into the next batch, waiting for room as long as there is a prospect of some.
     pub async fn place(&self, draft: &Draft, kind: Kind, purpose: Purpose) -> Result<Placed, StoreError> {
+        if draft.stride() > self.0.group.borrow().largest() {
+            return Err(StoreError::TooLarge);
+        }
         loop {
             if self.0.closed.get() {
                 return Err(StoreError::Closed);

@@ -46,10 +46,11 @@ impl<M: Machine> Spool<M> {
         report: Box<dyn Fn(LogEvent)>,
     ) -> io::Result<Opened<M>> {
         make_directory(&machine, directory).await?;
-        let mut found = find_segments(&machine, directory).await?;
+        let mut quarantined = Vec::new();
+        let mut found = find_segments(&machine, directory, &mut quarantined).await?;
         found.sort_by_key(|found| (found.epoch, found.segment.slot));
         let direct = found.first().map(|found| found.segment.file.is_direct());
-        let (recovered, quarantined) = recover(&machine, directory, &found).await?;
+        let recovered = recover(&machine, directory, &found, &mut quarantined).await?;
 
         let needed = recovered.survivors.iter().flat_map(|survivor| &survivor.message.extents);
         let oldest = needed.map(|extent| extent.epoch).min().unwrap_or(u64::MAX);
@@ -84,11 +85,18 @@ async fn make_directory<M: Machine>(machine: &M, directory: &Path) -> io::Result
 }
 
 /// Opens all segments of a log; leftovers of ones that were never finished are removed.
-async fn find_segments<M: Machine>(machine: &M, directory: &Path) -> io::Result<Vec<Found<DiskFile<M>>>> {
+async fn find_segments<M: Machine>(
+    machine: &M,
+    directory: &Path,
+    quarantined: &mut Vec<PathBuf>,
+) -> io::Result<Vec<Found<DiskFile<M>>>> {
     let mut found = Vec::new();
     for name in machine.disk().list(directory).await? {
         match slot(&name) {
-            Some(slot) => found.push(open_segment(machine, directory, slot).await?),
+            Some(slot) => match open_segment(machine, directory, slot).await? {
+                Some(segment) => found.push(segment),
+                None => quarantined.push(set_file_aside(machine, directory, &name).await?),
+            },
             None if name.ends_with(".new") => machine.disk().remove(&directory.join(&name)).await?,
             None => {}
         }
@@ -96,18 +104,33 @@ async fn find_segments<M: Machine>(machine: &M, directory: &Path) -> io::Result<
     Ok(found)
 }
 
-async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> io::Result<Found<DiskFile<M>>> {
+/// Opens a segment; `None` where nothing in it is whole although it is not blank.
+async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> io::Result<Option<Found<DiskFile<M>>>> {
     let file = machine.disk().open(&path(directory, slot), Open::Direct).await?;
     // What is read must be what the disk holds, not what an earlier process left in a cache on its way there.
     file.sync().await?;
     let octets = file.length().await?;
     let (result, header) = file.read_at(Aligned::zeroed(SEGMENT_HEADER), SEGMENT_HEADER, 0).await;
     let segment = Segment { slot, octets, file };
-    Ok(match decode_header(&header[..result?]) {
-        Some(SegmentHeader { epoch, sealed }) => Found { epoch: Some(epoch), sealed, segment },
-        // A header that was damaged must not cost the mail behind it.
-        None => Found { epoch: incarnation(&read_all(&segment).await?), sealed: 0, segment },
-    })
+    if let Some(SegmentHeader { epoch, sealed }) = decode_header(&header[..result?]) {
+        return Ok(Some(Found { epoch: Some(epoch), sealed, segment }));
+    }
+    // A header that was damaged must not cost the mail behind it.
+    let octets = read_all(&segment).await?;
+    let epoch = incarnation(&octets);
+    let blank = octets.iter().all(|octet| *octet == 0);
+    Ok((epoch.is_some() || blank).then_some(Found { epoch, sealed: 0, segment }))
+}
+
+/// Moves a file out of the log, durably.
+async fn set_file_aside<M: Machine>(machine: &M, log: &Path, name: &str) -> io::Result<PathBuf> {
+    let directory = log.join("quarantine");
+    make_directory(machine, &directory).await?;
+    let path = directory.join(name);
+    machine.disk().rename(&log.join(name), &path).await?;
+    machine.disk().sync_directory(&directory).await?;
+    machine.disk().sync_directory(log).await?;
+    Ok(path)
 }
 
 /// Reads all of a segment; what a file is short of its last block is blank.
@@ -122,9 +145,9 @@ async fn recover<M: Machine>(
     machine: &M,
     directory: &Path,
     found: &[Found<DiskFile<M>>],
-) -> io::Result<(Recovered, Vec<PathBuf>)> {
+    quarantined: &mut Vec<PathBuf>,
+) -> io::Result<Recovered> {
     let mut recovery = Recovery::default();
-    let mut quarantined = Vec::new();
     for (place, Found { epoch, segment, .. }) in found.iter().enumerate() {
         let Some(epoch) = *epoch else { continue };
         let next = found.get(place + 1).filter(|next| next.epoch == Some(epoch + 1));
@@ -142,7 +165,7 @@ async fn recover<M: Machine>(
         let record = octets.get(start..start + extent.record_octets()).unwrap_or_default();
         quarantined.push(set_aside(machine, directory, extent.epoch, start, record).await?);
     }
-    Ok((recovered, quarantined))
+    Ok(recovered)
 }
 
 /// Copies octets that stood `start` octets into a segment to a file of their own, durably.
@@ -170,7 +193,7 @@ mod tests {
     use super::*;
     use crate::io::sim::{SimMachine, World};
     use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
-    use crate::spool::{Outcome, OutcomeResult};
+    use crate::spool::{Outcome, OutcomeResult, StoreError};
 
     const LOG: &str = "/log";
 
@@ -183,8 +206,8 @@ mod tests {
         opened.await.expect("any state of a log can be opened")
     }
 
-    async fn store(spool: &Spool<SimMachine>, id: u64, content: &[u8]) {
-        let envelope = Envelope {
+    fn envelope(id: u64) -> Envelope {
+        Envelope {
             id: MessageId(id),
             session: SessionId(1),
             received_at: 1,
@@ -197,8 +220,11 @@ mod tests {
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
             },
-        };
-        let mut incoming = spool.incoming(envelope);
+        }
+    }
+
+    async fn store(spool: &Spool<SimMachine>, id: u64, content: &[u8]) {
+        let mut incoming = spool.incoming(envelope(id));
         incoming.push(content).await.expect("there is room");
         incoming.commit(&Content::default()).await.expect("there is room");
     }
@@ -256,6 +282,37 @@ mod tests {
         let names = names(&world);
         assert!(names.contains(&"notes".to_owned()) && names.contains(&"segment-".to_owned()), "{names:?}");
         assert!(names.iter().all(|name| !name.ends_with("4.new") && name != "segment-000009"), "{names:?}");
+    }
+
+    #[test]
+    fn a_segment_in_which_nothing_is_whole_is_kept_and_a_blank_one_is_used() {
+        let world = World::new(1);
+        world.disk().make_directory(LOG).expect("the disk is empty");
+        world.disk().write(format!("{LOG}/segment-000003"), &[0xAA; 8192]).expect("written");
+        world.disk().write(format!("{LOG}/segment-000004"), &[0; 128 * 1024]).expect("written");
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            assert_eq!(opened.quarantined, [PathBuf::from(LOG).join("quarantine/segment-000003")]);
+            store(&opened.spool, 7, b"small").await;
+        });
+        let kept = world.disk().read(format!("{LOG}/quarantine/segment-000003")).expect("it is there");
+        assert!(kept == [0xAA; 8192]);
+        assert!(names(&world).contains(&"segment-000004".to_owned()));
+    }
+
+    #[test]
+    fn what_no_record_can_hold_is_refused_at_once() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            let mut incoming = opened.spool.incoming(envelope(9));
+            // A chunk of the usual size is larger than these segments.
+            assert_eq!(incoming.push(&[b'x'; 300_000]).await, Err(StoreError::TooLarge));
+            drop(incoming);
+            store(&opened.spool, 7, b"small").await;
+        });
     }
 
     #[test]
