@@ -80,8 +80,8 @@ struct State<M: Machine> {
     next_slot: Cell<u32>,
     /// No further segment can be prepared: the limit or the reserve is reached.
     full: Cell<bool>,
-    /// It was told that the wanted number of segments is ready, and nothing to the contrary since.
-    told_prepared: Cell<bool>,
+    /// What was last told of segments: that the wanted number is ready, or that none can be made.
+    told_prepared: Cell<Option<bool>>,
     /// A batch was lost.
     closed: Cell<bool>,
     /// There is something to write.
@@ -139,7 +139,7 @@ impl<M: Machine> Log<M> {
             next_epoch: Cell::new(next_epoch),
             next_slot: Cell::new(next_slot),
             full: Cell::new(false),
-            told_prepared: Cell::new(false),
+            told_prepared: Cell::new(None),
             closed: Cell::new(false),
             gathered: Bell::default(),
             room: Bell::default(),
@@ -334,7 +334,7 @@ impl<M: Machine> Log<M> {
             let changed = self.0.segments_changed.heard();
             let (free, direct) = self.free_segments();
             if free > self.0.settings.prepared as usize {
-                if !self.0.told_prepared.replace(true) {
+                if self.0.told_prepared.replace(Some(true)) != Some(true) {
                     (self.0.report)(LogEvent::Prepared { segments: free, direct });
                 }
                 changed.await;
@@ -346,7 +346,8 @@ impl<M: Machine> Log<M> {
                     self.0.room.ring();
                 }
                 Err(error) => {
-                    if !self.0.full.replace(true) && self.0.told_prepared.replace(false) {
+                    self.0.full.set(true);
+                    if self.0.told_prepared.replace(Some(false)) != Some(false) {
                         (self.0.report)(LogEvent::NoSegment(error));
                     }
                     self.0.room.ring();
