@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::group_commit::{BatchLost, GroupCommit, Placed, Unplaced};
-use super::record::{Draft, Extent, Kind};
+use super::record::{Draft, Extent, Key, Kind};
 use super::segment;
 use super::{Settings, StoreError};
 use crate::io::aligned::{Aligned, blocks};
@@ -48,6 +48,8 @@ pub(super) struct Segments<F> {
     pub next_epoch: u64,
     /// The number of the next file.
     pub next_slot: u32,
+    /// The log's secret.
+    pub key: Key,
 }
 
 /// A segment in use and how many messages need it.
@@ -69,6 +71,7 @@ impl<M: Machine> Clone for Log<M> {
 struct State<M: Machine> {
     machine: M,
     directory: PathBuf,
+    key: Key,
     settings: Settings,
     group: RefCell<GroupCommit>,
     /// By incarnation, the current one included.
@@ -127,12 +130,13 @@ impl<M: Machine> Log<M> {
         segments: Segments<DiskFile<M>>,
         report: Box<dyn Fn(LogEvent)>,
     ) -> Log<M> {
-        let Segments { in_use, free, next_epoch, next_slot } = segments;
+        let Segments { in_use, free, next_epoch, next_slot, key } = segments;
         let in_use = in_use.into_iter().map(|(epoch, segment)| (epoch, InUse { segment, pins: 0 })).collect();
         Log(Rc::new(State {
             machine,
             directory: directory.to_owned(),
-            group: RefCell::new(GroupCommit::new(settings.segment_octets as usize)),
+            key,
+            group: RefCell::new(GroupCommit::new(key, settings.segment_octets as usize)),
             settings,
             in_use: RefCell::new(in_use),
             free: RefCell::new(free.into()),
@@ -230,6 +234,11 @@ impl<M: Machine> Log<M> {
         }
         let spare = self.0.free.borrow().len().saturating_sub(1) as u64 * self.0.settings.segment_octets;
         if self.0.full.get() && spare < octets.max(1) { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    /// The log's secret.
+    pub fn key(&self) -> Key {
+        self.0.key
     }
 
     /// A batch was lost and nothing is written any more.
