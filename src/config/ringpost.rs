@@ -210,7 +210,7 @@ fn shards(section: &mut Section<'_>, host: &Host) -> Vec<usize> {
 }
 
 fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
-    let max_segments = count(section, "spool/maxSegments", 2, 65_536).unwrap_or(256);
+    let max_segments = count(section, "spool/maxSegments", 3, 65_536).unwrap_or(256);
     SpoolSettings {
         directory: home.join(section.read("spool/directory", value::path).unwrap_or_else(|| "var/spool".into())),
         segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),

@@ -41,8 +41,9 @@ impl Doorbell {
 
     /// To be called by the reader after it woke and before it looks at what there is, so that a later ring wakes it again.
     pub fn answer(&self) {
-        self.rung.store(false, Ordering::Release);
-        std::sync::atomic::fence(Ordering::SeqCst);
+        // A swap, so that it and the ringer's stand in one order: either the ringer sees the bell at rest and rings, or what it
+        // brought is seen by the look that follows.
+        self.rung.swap(false, Ordering::AcqRel);
     }
 
     /// Empties a nonblocking bell after it was found readable.

@@ -42,6 +42,9 @@ pub trait Machine: Clone + 'static {
 
     /// Starts a task on this core. A task that panics ends alone and is counted.
     fn spawn(&self, class: Class, task: impl Future<Output = ()> + 'static);
+
+    /// Starts a task without which the core is none: if it panics, the core has ended.
+    fn spawn_vital(&self, class: Class, task: impl Future<Output = ()> + 'static);
 }
 
 /// What kind of work a task does: each kind has its guaranteed share of the core.

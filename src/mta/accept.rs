@@ -20,18 +20,26 @@ use crate::io::{Class, Machine};
 const REST: Duration = Duration::from_millis(250);
 
 /// Accepts until the bell is rung.
-pub async fn accept(core: Rc<Core<GlommioMachine>>, server: Rc<Server>, listener: Listener, stop: Rc<Bell>) {
-    let stopped = stop.heard();
-    let accepting = async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, client)) => begin(&core, &server, stream, client),
-                Err(error) => rest(&core, &server, &error).await,
+pub fn accept(
+    core: Rc<Core<GlommioMachine>>,
+    server: Rc<Server>,
+    listener: Listener,
+    stop: Rc<Bell>,
+) -> impl Future<Output = ()> {
+    // From now on, not from when the task is first run: a ring in between must not be missed.
+    let before = stop.rings();
+    async move {
+        let accepting = async {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, client)) => begin(&core, &server, stream, client),
+                    Err(error) => rest(&core, &server, &error).await,
+                }
+                yield_now().await;
             }
-            yield_now().await;
-        }
-    };
-    or(stopped, accepting).await;
+        };
+        or(stop.heard_since(before), accepting).await;
+    }
 }
 
 fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::announcement::Started;
 use super::error::{Error, start_error};
@@ -26,6 +26,9 @@ use crate::io::vitals::Vitals;
 
 /// How long a log that nobody reads is waited for at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long shards may take to come to rest beyond the grace of their transactions, and of their disk.
+const RESTLESS: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether all shards have come to rest.
 const RESTING: Duration = Duration::from_millis(5);
@@ -48,6 +51,9 @@ pub struct Fleet {
     logger: Logger,
     watchdog: Option<Watchdog>,
     ended: tokio::sync::mpsc::Receiver<usize>,
+    desk: tokio::task::JoinHandle<io::Result<()>>,
+    /// How long shards may take to come to rest.
+    patience: Duration,
 }
 
 /// What one shard gets of its own.
@@ -80,16 +86,17 @@ impl Fleet {
         let lines = Arc::new(Lines::new(bells).map_err(part())?);
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
-        control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
+        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
         control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
 
+        let patience = 2 * configuration.ringpost.shutdown_grace + RESTLESS;
         let (sender, ended) = tokio::sync::mpsc::channel(equipment.len().max(1));
-        let mut fleet = Fleet { journal, members: Vec::new(), logger, watchdog: None, ended };
+        let mut fleet = Fleet { journal, members: Vec::new(), logger, watchdog: None, ended, desk, patience };
         for (number, equipment) in equipment.into_iter().enumerate() {
             match start_shard(number, equipment, &common, directories, lines.clone()) {
                 Ok(member) => fleet.members.push(member),
                 Err(error) => {
-                    fleet.stop(false);
+                    let _ = fleet.stop(false);
                     return Err(error);
                 }
             }
@@ -127,24 +134,29 @@ impl Fleet {
         self.members.swap_remove(number).thread.join().ok()?.err()
     }
 
-    /// The first shard that ends by itself.
-    pub async fn ended(&mut self) -> usize {
-        match self.ended.recv().await {
-            Some(shard) => shard,
-            // The watchdog has ended, which it does not do while it is asked.
-            None => std::future::pending().await,
+    /// The first part without which the server is none that ends by itself.
+    pub async fn failed(&mut self) -> Error {
+        tokio::select! {
+            Some(shard) = self.ended.recv() => Error::ShardEnded(shard),
+            ended = &mut self.desk => {
+                let error = ended.map_err(io::Error::other).and_then(|result| result).err();
+                Error::Failed { what: "the directory's desk", error: error.unwrap_or_else(|| io::Error::other("it ended")) }
+            }
         }
     }
 
     /// Lets all shards come to rest, then ends the rest. After a shard was lost there is nothing to wait for.
-    pub fn stop(self, in_order: bool) {
+    pub fn stop(self, in_order: bool) -> Result<(), Error> {
         for member in &self.members {
             member.stop.store(true, Ordering::Release);
             member.doorbell.ring();
         }
-        while in_order && self.members.iter().any(|member| !member.vitals.has_ended()) {
+        let begun = Instant::now();
+        let restless = || self.members.iter().position(|member| !member.vitals.has_ended());
+        while in_order && restless().is_some() && begun.elapsed() < self.patience {
             std::thread::sleep(RESTING);
         }
+        let restless = restless().filter(|_| in_order);
         if let Some(watchdog) = self.watchdog {
             watchdog.stop();
         }
@@ -152,10 +164,11 @@ impl Fleet {
         let panics: u64 = self.members.iter().map(|member| member.vitals.panics()).sum();
         self.journal.note(Level::Info, now(), "stopped", &[("pokes", &pokes), ("panics", &panics)]);
         self.logger.stop(LOG_PATIENCE);
-        if in_order {
+        if in_order && restless.is_none() {
             // Each has ended; its result came through its vitals.
             self.members.into_iter().for_each(|member| drop(member.thread.join()));
         }
+        restless.map_or(Ok(()), |shard| Err(Error::Restless(shard)))
     }
 }
 

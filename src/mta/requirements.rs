@@ -13,8 +13,11 @@ const LOCKED_MEMORY: u64 = 512 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// The kernel has no io_uring.
-    #[error("this kernel has no io_uring; ringpost needs Linux 5.15 or newer, built with CONFIG_IO_URING")]
+    #[error("this kernel has no io_uring; ringpost needs Linux 5.17 or newer, built with CONFIG_IO_URING")]
     NoIoUring,
+    /// It is there, but lacks what linked writes need.
+    #[error("the io_uring of this kernel is too old (no IOSQE_CQE_SKIP_SUCCESS); ringpost needs Linux 5.17 or newer")]
+    OldIoUring,
     /// It is there, but not for us.
     #[error(
         "the kernel refuses io_uring to this process ({0}); if `sysctl kernel.io_uring_disabled` says 1 or 2, set it to 0, \
@@ -53,6 +56,7 @@ pub fn check() -> Result<(), Missing> {
         return Err(Missing::LockedMemory { have: locked / 1024, need: LOCKED_MEMORY / 1024 });
     }
     match io_uring::IoUring::new(8) {
+        Ok(ring) if !ring.params().is_feature_skip_cqe_on_success() => Err(Missing::OldIoUring),
         Ok(_) => Ok(()),
         Err(error) => Err(match error.raw_os_error() {
             Some(libc::ENOSYS) => Missing::NoIoUring,

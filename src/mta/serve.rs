@@ -31,11 +31,21 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
         .map_err(start_error("the control plane"))?;
     let mut signals = control.block_on(async { StopSignals::new() }).map_err(start_error("the control plane"))?;
 
+    let (sender, signalled) = tokio::sync::oneshot::channel();
+    control.spawn(async move {
+        // Whoever waits for it may have gone because a shard was lost.
+        let _ = sender.send(signals.next().await);
+        // A second signal ends the process at once: everything acknowledged is on stable storage already.
+        signals.next().await;
+        std::process::exit(EXIT_AT_ONCE);
+    });
+
     let mut fleet = Fleet::start(configuration, &directories, listeners, &control)?;
     let shards = match fleet.wait_until_ready() {
         Ok(shards) => shards,
         Err(error) => {
-            fleet.stop(false);
+            // It is the start that failed; that nobody waits for the rest is no further news.
+            let _ = fleet.stop(false);
             return Err(error);
         }
     };
@@ -44,22 +54,17 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
 
     let why = control.block_on(async {
         tokio::select! {
-            signal = signals.next() => Ok(signal),
-            shard = fleet.ended() => Err(Error::ShardEnded(shard)),
+            Ok(signal) = signalled => Ok(signal),
+            error = fleet.failed() => Err(error),
         }
-    });
-    // A second signal ends the process at once: everything acknowledged is on stable storage already.
-    control.spawn(async move {
-        signals.next().await;
-        std::process::exit(EXIT_AT_ONCE);
     });
     match &why {
         Ok(signal) => fleet.journal.note(Level::Info, now(), "stopping", &[("signal", signal)]),
         Err(error) => fleet.journal.note(Level::Error, now(), "stopping", &[("text", error)]),
     }
-    fleet.stop(why.is_ok());
+    let at_rest = fleet.stop(why.is_ok());
     control.shutdown_background();
-    why.map(drop)
+    why.and(at_rest)
 }
 
 /// Microseconds since the Unix epoch.

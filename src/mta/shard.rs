@@ -115,7 +115,10 @@ impl Shard {
         let mut spoolers = Vec::new();
         let (mut messages, mut newest) = (0, 0);
         for (place, directory) in std::iter::once(&plan.log).chain(&plan.adopted).enumerate() {
-            let opened = open_log(&machine, directory, plan.spool.clone(), &journal).await?;
+            // A log that was adopted takes no mail, so it needs no segment ready for some.
+            let prepared = if place == 0 { plan.spool.prepared } else { 0 };
+            let settings = spool::Settings { prepared, ..plan.spool.clone() };
+            let opened = open_log(&machine, directory, settings, &journal).await?;
             newest = newest.max(opened.newest.map_or(0, |id| id.made_at()));
             messages += opened.messages;
             if place == 0 || opened.messages > 0 {
@@ -149,7 +152,7 @@ impl Shard {
         if !self.core.hold {
             for (_, spooler) in &self.spoolers {
                 let spooler = spooler.clone();
-                self.core.machine.spawn(Class::Delivery, async move { spooler.run().await });
+                self.core.machine.spawn_vital(Class::Delivery, async move { spooler.run().await });
             }
         }
         for plan in std::mem::take(&mut self.servers) {
@@ -175,8 +178,9 @@ impl Shard {
     fn spawn_pulse(&self) {
         let (core, client) = (self.core.clone(), self.client.clone());
         let machine = core.machine.clone();
-        machine.spawn(Class::Intake, async move {
+        machine.spawn_vital(Class::Intake, async move {
             loop {
+                core.machine.reap();
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
                 core.machine.sleep(PULSE).await;
@@ -189,7 +193,7 @@ impl Shard {
         let server = Rc::new(Server { name, settings, chain, idle_timeout, connections });
         for listener in listeners {
             let accepting = accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
-            self.core.machine.spawn(Class::Intake, accepting);
+            self.core.machine.spawn_vital(Class::Intake, accepting);
         }
     }
 
@@ -208,7 +212,8 @@ impl Shard {
             core.machine.sleep(RESTING).await;
         }
         for (spool, _) in &self.spoolers {
-            spool.settled().await;
+            // A disk that does not answer is not waited for longer than transactions are.
+            futures_lite::future::or(spool.settled(), core.machine.sleep(self.grace)).await;
         }
     }
 
