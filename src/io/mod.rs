@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub mod aligned;
+pub mod counts;
 pub mod glommio;
 pub mod handover;
 pub mod sim;
