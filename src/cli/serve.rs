@@ -4,12 +4,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ringpost::config::Configuration;
-use ringpost::mta::serve::{Error, serve};
+use ringpost::mta::error::Error;
+use ringpost::mta::serve::serve;
 
 use super::exit;
 
 /// Reads the configuration and serves. Problems of the configuration go to standard error, all of them at once.
 pub fn run(conf: &Path) -> ExitCode {
+    if !conf.is_dir() {
+        eprintln!(
+            "ringpost did not start: there is no directory {}; name the one that holds smtpserver.xml: ringpost --conf DIR",
+            conf.display()
+        );
+        return ExitCode::from(exit::CONFIG);
+    }
     let (configuration, problems) = Configuration::read(conf);
     for problem in &problems {
         eprintln!("{problem}");

@@ -3,12 +3,12 @@
 //! **The flush rule.** Replies are sent when the loop is about to wait for input, and nowhere else; so a pipelined batch costs
 //! one send, and no reply is ever held back while the client waits for it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-
-use std::future::poll_fn;
+use std::time::Duration;
 
 use super::core::{Core, Server};
 use super::input::Input;
@@ -29,6 +29,9 @@ use crate::spool::{Committed, Incoming, StoreError};
 
 /// Octets of replies that gather before they are sent although more input is there.
 const REPLIES: usize = 32 * 1024;
+
+/// How long a client is given to take the last reply.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Reads in a row that a client may have without the core looking after others.
 const TURNS: u32 = 16;
@@ -363,7 +366,8 @@ impl<M: Machine> Connection<M> {
         self.accepted += 1;
         let id = committed.id();
         if self.server.settings.protocol == Service::Lmtp && !self.core.hold {
-            let fates = self.core.spooler.deliver_now(id, envelope.recipients.len()).await;
+            // Boxed, so that sessions which never deliver themselves need not have room for it.
+            let fates = Box::pin(self.core.spooler.deliver_now(id, envelope.recipients.len())).await;
             let results = fates.into_iter().map(|fate| match fate {
                 Fate::Delivered(delivered) => Ok(Proof::Delivered(delivered)),
                 Fate::Failed => Err(Refusal::MailboxFailed),
@@ -424,8 +428,13 @@ impl<M: Machine> Connection<M> {
 
     /// Sends what was replied.
     async fn flush(&mut self) -> Result<(), End> {
+        self.flush_within(self.server.idle_timeout).await
+    }
+
+    /// Sends what was replied, unless the client does not read for so long.
+    async fn flush_within(&mut self, limit: Duration) -> Result<(), End> {
         let mut sent = 0;
-        self.wait.begin(self.server.idle_timeout);
+        self.wait.begin(limit);
         while sent < self.replies.len() {
             let Connection { stream, replies, wait, .. } = self;
             sent += poll_fn(|context| match stream.poll_write(context, &replies[sent..]) {
@@ -456,8 +465,7 @@ impl<M: Machine> Connection<M> {
             }
         };
         // A client that does not read is not waited for a second time.
-        self.wait.begin(std::time::Duration::from_secs(1));
-        let _ = self.flush().await;
+        let _ = self.flush_within(LAST_WORDS).await;
         self.stream.shutdown();
         self.drain().await;
         why

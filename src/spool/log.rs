@@ -167,7 +167,11 @@ impl<M: Machine> Log<M> {
             if self.0.closed.get() {
                 return Err(StoreError::Closed);
             }
-            let placed = self.0.group.borrow_mut().place(draft, kind);
+            let placed = match purpose {
+                // Mail that is still being received must not fill the segment that was kept for outcomes.
+                Purpose::Intake if self.0.free.borrow().is_empty() => Err(Unplaced::NeedsSegment),
+                _ => self.0.group.borrow_mut().place(draft, kind),
+            };
             match placed {
                 Ok(placed) => {
                     self.0.gathered.ring();
