@@ -14,6 +14,7 @@ mod holdings;
 mod input;
 pub mod patience;
 pub mod placement;
+pub mod proxy;
 pub mod requirements;
 pub mod serve;
 pub mod shard;
