@@ -25,6 +25,8 @@ pub struct RingpostSettings {
     pub spool: SpoolSettings,
     /// `limits`.
     pub limits: LimitSettings,
+    /// `timeouts`.
+    pub timeouts: TimeoutSettings,
     /// `delivery`.
     pub delivery: DeliverySettings,
     /// `log`.
@@ -53,6 +55,27 @@ pub struct SpoolSettings {
 pub struct LimitSettings {
     /// `recipients`: most recipients of one transaction, 100 or more (RFC 5321 §4.5.3.1.8).
     pub recipients: usize,
+    /// `ipv6Prefix`: leading bits of an IPv6 address that make one client for `connectionLimitPerIP`.
+    pub ipv6_prefix: u8,
+    /// `withoutHeader`: most connections of one server whose PROXY header has not come yet.
+    pub without_header: u32,
+}
+
+/// `timeouts`: how long a client may take, beside `connectiontimeout`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    /// `proxyHeader`: for the PROXY header, from the moment it connected.
+    pub proxy_header: Duration,
+    /// `commandLine`: for a command line, from its first octet to its last.
+    pub command_line: Duration,
+    /// `transaction`.
+    pub transaction: Duration,
+    /// `session`.
+    pub session: Duration,
+    /// `contentRate`: octets a second that content must bring on the average over `contentWindow`; 0 is no matter.
+    pub content_rate: u32,
+    /// `contentWindow`.
+    pub content_window: Duration,
 }
 
 /// `delivery`.
@@ -110,6 +133,14 @@ const KEYS: &[Key] = &[
     obeyed("spool/maxSegments"),
     obeyed("spool/reserve"),
     obeyed("limits/recipients"),
+    obeyed("limits/ipv6Prefix"),
+    obeyed("limits/withoutHeader"),
+    obeyed("timeouts/proxyHeader"),
+    obeyed("timeouts/commandLine"),
+    obeyed("timeouts/transaction"),
+    obeyed("timeouts/session"),
+    obeyed("timeouts/contentRate"),
+    obeyed("timeouts/contentWindow"),
     obeyed("delivery/hold"),
     obeyed("delivery/share"),
     obeyed("delivery/concurrency"),
@@ -156,9 +187,8 @@ pub fn read(
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
         shards: shards(&mut section, host),
         spool: spool(&mut section, &home),
-        limits: LimitSettings {
-            recipients: count(&mut section, "limits/recipients", 100, 100_000).unwrap_or(RECIPIENTS),
-        },
+        limits: limits(&mut section),
+        timeouts: timeouts(&mut section),
         delivery: delivery(&mut section),
         log: log(&mut section),
         shutdown_grace: section.read("shutdown/grace", value::duration).unwrap_or(Duration::from_secs(10)),
@@ -167,7 +197,11 @@ pub fn read(
 }
 
 fn count(section: &mut Section<'_>, path: &str, least: u64, most: u64) -> Option<usize> {
-    section.read(path, |text| value::number(text, least, most)).and_then(|count| usize::try_from(count).ok())
+    small(section, path, least, most)
+}
+
+fn small<T: TryFrom<u64>>(section: &mut Section<'_>, path: &str, least: u64, most: u64) -> Option<T> {
+    section.read(path, |text| value::number(text, least, most)).and_then(|number| T::try_from(number).ok())
 }
 
 /// The users. One of a domain that is not local would wait for mail for ever, so it is named.
@@ -224,6 +258,27 @@ fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
 fn segment_size(text: &str) -> Result<u64, value::Expected> {
     let octets = value::size(text, 1 << 20, 1 << 30)?;
     if octets.is_multiple_of(BLOCK) { Ok(octets) } else { Err(format!("a multiple of {BLOCK} octets")) }
+}
+
+fn limits(section: &mut Section<'_>) -> LimitSettings {
+    LimitSettings {
+        recipients: count(section, "limits/recipients", 100, 100_000).unwrap_or(RECIPIENTS),
+        ipv6_prefix: small(section, "limits/ipv6Prefix", 1, 128).unwrap_or(64),
+        without_header: small(section, "limits/withoutHeader", 1, 1_000_000).unwrap_or(256),
+    }
+}
+
+fn timeouts(section: &mut Section<'_>) -> TimeoutSettings {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let mut time = |path, default| section.read(path, value::duration).unwrap_or(default);
+    TimeoutSettings {
+        proxy_header: time("timeouts/proxyHeader", Duration::from_secs(5)),
+        command_line: time("timeouts/commandLine", minutes(5)),
+        transaction: time("timeouts/transaction", minutes(6 * 60)),
+        session: time("timeouts/session", minutes(24 * 60)),
+        content_window: time("timeouts/contentWindow", minutes(10)),
+        content_rate: small(section, "timeouts/contentRate", 0, 1_000_000).unwrap_or(100),
+    }
 }
 
 fn delivery(section: &mut Section<'_>) -> DeliverySettings {
