@@ -13,7 +13,7 @@ use super::holdings::{Directories, ShardListeners};
 use super::placement::{adopted, log_name};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
-use super::translate::{Common, directory, least_level, log_format};
+use super::translate::{Common, directory, least_level, log_format, timeouts};
 use crate::config::Configuration;
 use crate::control::desk::{self, Lines};
 use crate::control::journal::{Journal, Level, ring};
@@ -182,6 +182,7 @@ fn start_shard(
         host: common.host.clone(),
         hold: ringpost.delivery.hold,
         servers: common.servers(listeners),
+        timeouts: timeouts(&ringpost.timeouts),
         grace: ringpost.shutdown_grace,
         lines,
         journal,

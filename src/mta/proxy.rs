@@ -267,7 +267,7 @@ mod tests {
         ];
         let mut headers: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
         headers.push(format!("PROXY UNKNOWN {}\r\n", "x".repeat(92)).into_bytes());
-        headers.push(vec![b"PROXY UNKNOWN ".as_slice(), &[b'x'; 500]].concat());
+        headers.push([b"PROXY UNKNOWN ".as_slice(), &[b'x'; 500]].concat());
         headers.push(binary(0x11, 0x11, &[0; 12]));
         headers.push(binary(0x22, 0x11, &[0; 12]));
         headers.push(binary(0x21, 0x41, &[0; 12]));

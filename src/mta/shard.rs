@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use super::accept::accept;
 use super::buffers::Buffers;
-use super::core::{Core, Limit, Server};
+use super::core::{Core, Server};
+use super::gate::Gate;
+use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::client::Client;
 use crate::control::desk::Lines;
@@ -40,8 +42,8 @@ pub struct ServerPlan {
     pub chain: Chain,
     /// How long it waits for a silent client.
     pub idle_timeout: Duration,
-    /// Its connections, over all shards.
-    pub connections: Arc<Limit>,
+    /// Who is let in.
+    pub gate: Gate,
     /// Where it listens on this shard.
     pub listeners: Vec<BoundListener>,
 }
@@ -66,6 +68,8 @@ pub struct Plan {
     pub hold: bool,
     /// The servers.
     pub servers: Vec<ServerPlan>,
+    /// How long clients may take.
+    pub timeouts: Timeouts,
     /// How long transactions may go on once it is to stop.
     pub grace: Duration,
     /// To the control plane.
@@ -135,6 +139,7 @@ impl Shard {
             ids: RefCell::new(IdSource::new(plan.number, newest)),
             buffers: Buffers::default(),
             patience: Rc::default(),
+            timeouts: plan.timeouts,
             hold: plan.hold,
         });
         let stopping = Rc::default();
@@ -185,8 +190,8 @@ impl Shard {
     }
 
     fn accept(&self, plan: ServerPlan) {
-        let ServerPlan { name, settings, chain, idle_timeout, connections, listeners } = plan;
-        let server = Rc::new(Server { name, settings, chain, idle_timeout, connections });
+        let ServerPlan { name, settings, chain, idle_timeout, gate, listeners } = plan;
+        let server = Rc::new(Server { name, settings, chain, idle_timeout, gate });
         for listener in listeners {
             let accepting = accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
             self.core.machine.spawn(Class::Intake, accepting);

@@ -175,6 +175,8 @@ impl<P> Session<P> {
         }
         let reply = match why {
             Interrupt::Idle => replies::idle,
+            Interrupt::Slow => replies::slow,
+            Interrupt::TooLong => replies::too_long,
             Interrupt::Shutdown => replies::shutdown,
             Interrupt::Overload => replies::overload,
             Interrupt::TooManyConnections => replies::too_many_connections,
