@@ -59,6 +59,12 @@ pub struct LimitSettings {
     pub ipv6_prefix: u8,
     /// `withoutHeader`: most connections of one server whose PROXY header has not come yet.
     pub without_header: u32,
+    /// `errors`: errors of a client that are let pass before the session ends; 0 for any number.
+    pub errors: u32,
+    /// `unknownCommands`: commands that are none and are let pass before the session ends; 0 for any number.
+    pub unknown_commands: u32,
+    /// `refuseEarlyTalkers`: a client that speaks before it is greeted is refused.
+    pub refuse_early_talkers: bool,
 }
 
 /// `timeouts`: how long a client may take, beside `connectiontimeout`.
@@ -135,6 +141,9 @@ const KEYS: &[Key] = &[
     obeyed("limits/recipients"),
     obeyed("limits/ipv6Prefix"),
     obeyed("limits/withoutHeader"),
+    obeyed("limits/errors"),
+    obeyed("limits/unknownCommands"),
+    obeyed("limits/refuseEarlyTalkers"),
     obeyed("timeouts/proxyHeader"),
     obeyed("timeouts/commandLine"),
     obeyed("timeouts/transaction"),
@@ -265,6 +274,9 @@ fn limits(section: &mut Section<'_>) -> LimitSettings {
         recipients: count(section, "limits/recipients", 100, 100_000).unwrap_or(RECIPIENTS),
         ipv6_prefix: small(section, "limits/ipv6Prefix", 1, 128).unwrap_or(64),
         without_header: small(section, "limits/withoutHeader", 1, 1_000_000).unwrap_or(256),
+        errors: small(section, "limits/errors", 0, 1_000_000).unwrap_or(20),
+        unknown_commands: small(section, "limits/unknownCommands", 0, 1_000_000).unwrap_or(10),
+        refuse_early_talkers: section.read("limits/refuseEarlyTalkers", value::boolean).unwrap_or(true),
     }
 }
 
