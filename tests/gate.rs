@@ -151,3 +151,45 @@ fn the_limit_is_that_of_the_client_and_not_of_its_proxy() {
     assert!(dial_with(&process, 0, "PROXY TCP6 2001:db8:2::1 ::1 1 25\r\n").reply().starts_with("220 "));
     process.stop();
 }
+
+/// Whether every thread of a process is stopped.
+fn is_stopped(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    let state = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat")).expect("a thread");
+    tasks.flatten().all(|task| state(task).rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T')))
+}
+
+#[test]
+fn who_speaks_before_being_greeted_is_refused_unless_that_is_allowed() {
+    for (refuse, expected) in [("true", "554 5.5.1 localhost You spoke before you were greeted"), ("false", "220 ")] {
+        let home = Home::new(&Conf::new().with("limits/refuseEarlyTalkers", refuse));
+        let process = home.start();
+        for server in [0, 1] {
+            // While the process is stopped the kernel takes the connection and what the client says.
+            process.signal(libc::SIGSTOP);
+            eventually(|| is_stopped(process.pid()).then_some(())).expect("it stops");
+            let mut client = Client::dial(process.address(server)).expect("it listens");
+            client.send("HELO client\r\n");
+            process.signal(libc::SIGCONT);
+            let greeting = client.reply();
+            assert!(greeting.starts_with(expected), "{greeting}");
+            process.connect(server).expect("QUIT", "221");
+        }
+        if refuse == "true" {
+            process.wait_for_log("disconnect", &["why=early"]);
+        }
+        process.stop();
+    }
+}
+
+#[test]
+fn what_will_never_be_a_command_is_not_waited_for() {
+    let home = Home::new(&Conf::new());
+    let process = home.start();
+    let mut client = process.connect(0);
+    client.send(b"\x16\x03\x01\x02\x00\x01\x00");
+    assert_eq!(client.reply(), "554 5.5.1 localhost This is SMTP, closing transmission channel");
+    client.assert_closed();
+    process.wait_for_log("disconnect", &["why=otherprotocol"]);
+    process.stop();
+}

@@ -83,8 +83,13 @@ impl<M: Machine> Channel<M> {
     }
 
     /// Whether the client has sent anything already.
-    pub async fn has_input(&mut self) -> bool {
-        poll_fn(|context| Poll::Ready(matches!(self.poll_read(context), Poll::Ready(Ok(1..))))).await
+    pub fn has_input(&mut self) -> bool {
+        let mut buffer = self.core.buffers.take();
+        match self.stream.read_now(&mut buffer) {
+            0 => self.core.buffers.give(buffer),
+            octets => self.input.fill(buffer, octets),
+        }
+        !self.input().is_empty()
     }
 
     /// Sends all of it, unless the client does not take it in time.
@@ -103,18 +108,11 @@ impl<M: Machine> Channel<M> {
 
     /// Says that nothing more will be sent, and reads what has come meanwhile: a connection closed over unread input is reset,
     /// and the last reply lost with it.
-    pub async fn finish(&mut self) {
+    pub fn finish(&mut self) {
         self.stream.shutdown();
         let mut buffer = self.core.buffers.take();
-        poll_fn(|context| {
-            for _ in 0..TURNS {
-                if !matches!(self.stream.poll_read(context, &mut buffer), Poll::Ready(Ok(1..))) {
-                    break;
-                }
-            }
-            Poll::Ready(())
-        })
-        .await;
+        let mut turns = 0..TURNS;
+        while turns.next().is_some() && self.stream.read_now(&mut buffer) > 0 {}
         self.core.buffers.give(buffer);
     }
 

@@ -144,7 +144,7 @@ impl<M: Machine> Connection<M> {
     }
 
     async fn run(&mut self) -> Result<(), End> {
-        let mut step = self.session.open(&mut self.replies);
+        let mut step = self.greet();
         loop {
             step = match step {
                 Step::Receive => self.receive().await?,
@@ -157,6 +157,15 @@ impl<M: Machine> Connection<M> {
                 self.flush().await?;
             }
         }
+    }
+
+    /// Greets a client that has waited for it. Behind a proxy nobody knows when the client spoke, so there it is not asked.
+    fn greet(&mut self) -> Step {
+        let refuse = self.server.settings.refuse_early_talkers && self.server.gate.unnamed.is_none();
+        if refuse && self.channel.has_input() {
+            return self.session.open_to_early_talker(&mut self.replies);
+        }
+        self.session.open(&mut self.replies)
     }
 
     /// Gives the session its next line.
@@ -172,6 +181,9 @@ impl<M: Machine> Connection<M> {
             self.channel.consume(used);
             if let Some(step) = step {
                 self.pace.line_ended();
+                return Ok(step);
+            }
+            if let Some(step) = self.session.glance(self.lines.begun(), &mut self.replies) {
                 return Ok(step);
             }
             self.refill(Doing { line: self.lines.has_begun(), ..Doing::default() }).await?;
@@ -412,7 +424,9 @@ impl<M: Machine> Connection<M> {
     async fn close(&mut self, end: Result<(), End>) -> String {
         self.message = None;
         let why = match end {
-            Ok(()) => "quit".to_owned(),
+            Ok(()) => {
+                self.session.nonsense().map_or("quit".to_owned(), |nonsense| format!("{nonsense:?}").to_lowercase())
+            }
             Err(End::Closed) => "closed by client".to_owned(),
             Err(End::Lost(error)) => return format!("lost: {error}"),
             Err(End::Interrupted(interrupt)) => {
@@ -422,7 +436,7 @@ impl<M: Machine> Connection<M> {
         };
         // A client that does not read is not waited for a second time.
         let _ = self.flush_within(LAST_WORDS).await;
-        self.channel.finish().await;
+        self.channel.finish();
         why
     }
 }

@@ -100,6 +100,7 @@ impl<'a> Common<'a> {
     }
 
     fn server(&self, server: &ServerSettings, gate: &Gate, listeners: Vec<BoundListener>) -> ServerPlan {
+        let limits = &self.configuration.ringpost.limits;
         let settings = Settings {
             protocol: match server.protocol {
                 config::Protocol::Smtp => Service::Smtp,
@@ -108,11 +109,14 @@ impl<'a> Common<'a> {
             hello_name: server.hello_name.as_str().into(),
             greeting: server.greeting.as_deref().map(Into::into),
             max_message_octets: server.max_message_octets.unwrap_or(0),
-            max_recipients: self.configuration.ringpost.limits.recipients,
+            max_recipients: limits.recipients,
             max_line_octets: server.max_line_octets,
             require_hello: server.require_hello,
             require_brackets: server.require_brackets,
             default_domain: self.configuration.domains.default.as_str().into(),
+            max_errors: limits.errors,
+            max_unknown_commands: limits.unknown_commands,
+            refuse_early_talkers: limits.refuse_early_talkers,
         };
         ServerPlan {
             name: server.name.as_str().into(),

@@ -56,6 +56,11 @@ impl LineReader {
         Some(if too_long { Line::TooLong } else { Line::Command(line) })
     }
 
+    /// What is held of a line that has not ended.
+    pub fn begun(&self) -> &[u8] {
+        if self.given { &[] } else { &self.begun }
+    }
+
     /// Whether a line has begun and not ended.
     pub fn has_begun(&self) -> bool {
         self.too_long || self.held() > 0
@@ -63,7 +68,7 @@ impl LineReader {
 
     /// Octets held of a line that has not ended.
     pub fn held(&self) -> usize {
-        if self.given { 0 } else { self.begun.len() }
+        self.begun().len()
     }
 
     /// Holds on to a piece of a line, or to nothing of the line once it cannot be within the limit any more.

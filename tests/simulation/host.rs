@@ -287,6 +287,9 @@ fn server(protocol: Service) -> Rc<Server> {
         require_hello: true,
         require_brackets: true,
         default_domain: "localhost".into(),
+        max_errors: 20,
+        max_unknown_commands: 10,
+        refuse_early_talkers: true,
     };
     Rc::new(Server {
         name: format!("{protocol:?}").into(),

@@ -20,6 +20,14 @@ impl Stream for TcpStream {
         Pin::new(&mut self.0).poll_read(context, buffer)
     }
 
+    /// Asks the kernel, where `poll_read` may wait to be told first.
+    fn read_now(&mut self, buffer: &mut [u8]) -> usize {
+        // SAFETY: the buffer is ours for as long as the call lasts, and the descriptor is open as long as the stream is.
+        let octets =
+            unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+        usize::try_from(octets).unwrap_or(0)
+    }
+
     fn poll_write(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, buffer)
     }

@@ -370,6 +370,27 @@ pub fn too_many_connections(settings: &Settings) -> Reply {
     unavailable(settings, status(7, 0), "Too many connections from your address")
 }
 
+/// The client spoke before it was greeted (RFC 5321 §3.1, §4.3.1).
+pub fn early_talker(settings: &Settings) -> Reply {
+    let text = format!("{} You spoke before you were greeted", settings.hello_name);
+    Reply::new(ReplyCode::FAILED, status(5, 1), text)
+}
+
+/// The client speaks HTTP, or no protocol of text.
+pub fn other_protocol(settings: &Settings) -> Reply {
+    let protocol = match settings.protocol {
+        Service::Smtp => "SMTP",
+        Service::Lmtp => "LMTP",
+    };
+    let text = format!("{} This is {protocol}, closing transmission channel", settings.hello_name);
+    Reply::new(ReplyCode::FAILED, status(5, 1), text)
+}
+
+/// The client makes nothing but errors (RFC 5321 §4.2.2 421, RFC 3463 §3.8).
+pub fn too_many_errors(settings: &Settings) -> Reply {
+    unavailable(settings, status(7, 0), "Too many errors, closing transmission channel")
+}
+
 /// The session was driven in an order that cannot be: it ends rather than guess (RFC 5321 §3.8).
 pub fn confused(settings: &Settings) -> Reply {
     unavailable(settings, status(3, 0), "Internal error, closing transmission channel")
