@@ -203,16 +203,16 @@ fn a_delivery_that_fails_is_tried_again_and_after_a_restart_too() {
     let process = home.start();
     let reply = process.smtp().data(&["postmaster@localhost", "you@localhost"], b"Subject: again\r\n");
     let name = format!("id={}", id(&reply));
-    let line = process.wait_for_log("deferred", &[&name, "to=you@localhost", "dsn=4.2.0", "again_in=1s"]);
+    let line = process.wait_for_log("deferred", &[&name, "to=<you@localhost>", "dsn=4.2.0", "again_in=1s"]);
     assert!(line.contains(" warn "), "{line}");
     assert_eq!(home.delivered("postmaster", id(&reply)).1, b"Subject: again\n");
     process.stop();
 
     let process = home.start();
     assert!(process.announcement.contains(", 1 message waiting"), "{}", process.announcement);
-    process.wait_for_log("deferred", &[&name, "to=you@localhost"]);
+    process.wait_for_log("deferred", &[&name, "to=<you@localhost>"]);
     fs::remove_file(home.maildir("you")).expect("the file");
-    process.wait_for_log("delivered", &[&name, "to=you@localhost"]);
+    process.wait_for_log("delivered", &[&name, "to=<you@localhost>"]);
     assert_eq!(home.delivered("you", id(&reply)).1, b"Subject: again\n");
     process.stop();
     assert_eq!((home.mail("you").len(), home.mail("postmaster").len()), (1, 1));
@@ -230,7 +230,7 @@ fn what_lmtp_could_not_deliver_stays_the_clients() {
     let replies = [lmtp.reply(), lmtp.reply(), lmtp.reply()];
     assert!(replies[0].starts_with("451 4.2.0") && replies[2].starts_with("451 4.2.0"), "{replies:?}");
     assert_eq!(home.delivered("postmaster", id(&replies[1])).1, b"Subject: now or never\n");
-    process.wait_for_log("returned", &["to=you@localhost"]);
+    process.wait_for_log("returned", &["to=<you@localhost>"]);
     fs::remove_file(home.maildir("you")).expect("the file");
     std::thread::sleep(std::time::Duration::from_millis(1500));
     process.stop();

@@ -93,18 +93,18 @@ fn check_story(format: &str, read: fn(&str) -> Line) {
     let lines: Vec<Line> = process.stop().iter().map(|line| read(line)).collect();
 
     let accepted = one(&lines, "accepted", "id", &id);
-    assert_eq!((accepted.get("from"), accepted.get("nrcpt")), ("me@example.org", "1"));
+    assert_eq!((accepted.get("from"), accepted.get("nrcpt")), ("<me@example.org>", "1"));
     let session = accepted.get("session");
     let connect = one(&lines, "connect", "session", session);
     assert_eq!((connect.get("server"), connect.get("client")), ("server-0", accepted.get("client")));
-    let refused = one(&lines, "refused", "to", "nobody@localhost");
+    let refused = one(&lines, "refused", "to", "<nobody@localhost>");
     assert_eq!((refused.get("session"), refused.get("reply")), (session, "550"));
-    let content_refused = one(&lines, "refused", "from", "");
+    let content_refused = one(&lines, "refused", "from", "<>");
     assert_eq!(content_refused.get("session"), session);
     assert!(content_refused.get("reply").starts_with("550 5.6.11 "));
     assert_ne!(content_refused.get("id"), id);
     let delivered = one(&lines, "delivered", "id", &id);
-    assert_eq!((delivered.get("to"), delivered.get("dsn")), ("you@localhost", "2.0.0"));
+    assert_eq!((delivered.get("to"), delivered.get("dsn")), ("<you@localhost>", "2.0.0"));
     assert!(delivered.get("delay").parse::<f64>().expect("seconds") < 60.0);
     let disconnect = one(&lines, "disconnect", "session", session);
     assert_eq!((disconnect.get("accepted"), disconnect.get("why")), ("1", "quit"));
@@ -134,7 +134,7 @@ fn whatever_a_client_says_stays_in_its_line() {
     client.expect("RCPT TO:<\"{},:\"@localhost>", "550");
     client.expect("QUIT", "221");
     let lines: Vec<Line> = process.stop().iter().map(|line| Line::from_json(line)).collect();
-    one(&lines, "refused", "to", "\"{},:\"@localhost");
+    one(&lines, "refused", "to", "<\"{},:\"@localhost>");
     assert!(lines.iter().any(|line| line.event == "refused" && line.get("to").contains('\u{1f4ee}')), "{lines:#?}");
 }
 

@@ -42,7 +42,8 @@ pub struct SpoolSettings {
     pub directory: PathBuf,
     /// `segmentSize`: octets of one segment, a multiple of 4096.
     pub segment_octets: u64,
-    /// `prepared`: free segments, already written once, that each shard keeps ready.
+    /// `prepared`: free segments, already written once, that each shard keeps ready beside the one for outcomes; 1 or more,
+    /// or new mail would wait for ever.
     pub prepared: usize,
     /// `maxSegments`: most segments of one shard.
     pub max_segments: usize,
@@ -53,7 +54,7 @@ pub struct SpoolSettings {
 /// `limits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
-    /// `recipients`: most recipients of one transaction, 100 or more (RFC 5321 §4.5.3.1.8).
+    /// `recipients`: most recipients of one transaction, 100 (RFC 5321 §4.5.3.1.8) to 3,000 (an envelope must fit a record of the spool).
     pub recipients: usize,
     /// `ipv6Prefix`: leading bits of an IPv6 address that make one client for `connectionLimitPerIP`.
     pub ipv6_prefix: u8,
@@ -258,7 +259,7 @@ fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
     SpoolSettings {
         directory: home.join(section.read("spool/directory", value::path).unwrap_or_else(|| "var/spool".into())),
         segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),
-        prepared: count(section, "spool/prepared", 0, max_segments as u64 - 1).unwrap_or(1),
+        prepared: count(section, "spool/prepared", 1, max_segments as u64 - 1).unwrap_or(1),
         max_segments,
         reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
     }
@@ -271,7 +272,7 @@ fn segment_size(text: &str) -> Result<u64, value::Expected> {
 
 fn limits(section: &mut Section<'_>) -> LimitSettings {
     LimitSettings {
-        recipients: count(section, "limits/recipients", 100, 100_000).unwrap_or(RECIPIENTS),
+        recipients: count(section, "limits/recipients", 100, 3000).unwrap_or(RECIPIENTS),
         ipv6_prefix: small(section, "limits/ipv6Prefix", 1, 128).unwrap_or(64),
         without_header: small(section, "limits/withoutHeader", 1, 1_000_000).unwrap_or(256),
         errors: small(section, "limits/errors", 0, 1_000_000).unwrap_or(20),

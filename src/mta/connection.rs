@@ -197,8 +197,10 @@ impl<M: Machine> Connection<M> {
         };
         if let Verdict::Deny(reply) | Verdict::DenySoft(reply) | Verdict::Disconnect(reply) = &verdict {
             match question {
-                Question::Sender { reverse_path, .. } => self.note_refusal(&[("from", reverse_path)], reply),
-                Question::Recipient(mailbox) => self.note_refusal(&[("to", mailbox)], reply),
+                Question::Sender { reverse_path, .. } => {
+                    self.note_refusal(&[("from", &format_args!("<{reverse_path}>"))], reply)
+                }
+                Question::Recipient(mailbox) => self.note_refusal(&[("to", &format_args!("<{mailbox}>"))], reply),
             }
         }
         self.session.answer(verdict, &mut self.replies)
@@ -210,6 +212,7 @@ impl<M: Machine> Connection<M> {
         match self.core.spool.admits(declared_octets.unwrap_or(0)) {
             Ok(()) => Verdict::Pass,
             Err(StoreError::Full) => Verdict::DenySoft(replies::spool_full()),
+            Err(StoreError::TooLarge) => Verdict::Deny(replies::too_big()),
             Err(StoreError::Closed) => Verdict::Disconnect(replies::out_of_service(&self.server.settings)),
         }
     }
@@ -261,7 +264,7 @@ impl<M: Machine> Connection<M> {
                 ("id", &message.envelope.id),
                 ("session", &self.id),
                 ("client", &self.client),
-                ("from", &message.envelope.reverse_path),
+                ("from", &format_args!("<{}>", message.envelope.reverse_path)),
                 ("nrcpt", &message.envelope.recipients.len()),
                 ("size", &content.octets),
                 ("reply", &reply),
@@ -355,7 +358,11 @@ impl<M: Machine> Connection<M> {
                 let why = format!("not stored: {error}");
                 let (id, session) = (&envelope.id, &self.id);
                 self.core.note(Level::Error, "refused", &[("id", id), ("session", session), ("text", &why)]);
-                let refusal = if error == StoreError::Full { Refusal::Full } else { Refusal::Closed };
+                let refusal = match error {
+                    StoreError::Full => Refusal::Full,
+                    StoreError::TooLarge => Refusal::Rejected(replies::too_big()),
+                    StoreError::Closed => Refusal::Closed,
+                };
                 self.session.stored(Err(refusal), &mut self.replies)
             }
         }
@@ -384,7 +391,7 @@ impl<M: Machine> Connection<M> {
             ("id", &envelope.id),
             ("session", &self.id),
             ("client", &self.client),
-            ("from", &envelope.reverse_path),
+            ("from", &format_args!("<{}>", envelope.reverse_path)),
             ("nrcpt", &envelope.recipients.len()),
             ("size", &content.octets),
             ("longest_line", &content.longest_line),

@@ -93,6 +93,11 @@ impl GroupCommit {
         }
     }
 
+    /// Octets of the largest record that an empty batch at the front of an empty segment has room for.
+    pub fn largest(&self) -> usize {
+        self.buffer.len().min(self.segment_octets.saturating_sub(SEGMENT_HEADER))
+    }
+
     /// Goes on in a fresh segment, as incarnation `epoch`. Only right when nothing is gathered.
     pub fn begin_segment(&mut self, epoch: u64) {
         debug_assert_eq!(self.gathered, 0);

@@ -38,6 +38,18 @@ pub(super) struct Segment<F> {
     pub file: F,
 }
 
+/// The segments of a log as recovery sorted them.
+pub(super) struct Segments<F> {
+    /// By incarnation.
+    pub in_use: Vec<(u64, Segment<F>)>,
+    /// Oldest first.
+    pub free: Vec<Segment<F>>,
+    /// The incarnation that the next one begins.
+    pub next_epoch: u64,
+    /// The number of the next file.
+    pub next_slot: u32,
+}
+
 /// A segment in use and how many messages need it.
 #[derive(Debug)]
 struct InUse<F> {
@@ -68,8 +80,8 @@ struct State<M: Machine> {
     next_slot: Cell<u32>,
     /// No further segment can be prepared: the limit or the reserve is reached.
     full: Cell<bool>,
-    /// It was told that the wanted number of segments is ready, and nothing to the contrary since.
-    told_prepared: Cell<bool>,
+    /// What was last told of segments: that the wanted number is ready, or that none can be made.
+    told_prepared: Cell<Option<bool>>,
     /// A batch was lost.
     closed: Cell<bool>,
     /// There is something to write.
@@ -107,18 +119,15 @@ pub(super) enum Purpose {
 }
 
 impl<M: Machine> Log<M> {
-    /// Over segments that recovery sorted into those in use, by incarnation, and free ones, oldest first.
+    /// Over the segments that recovery found.
     pub fn new(
         machine: M,
         directory: &Path,
         settings: Settings,
-        in_use: Vec<(u64, Segment<DiskFile<M>>)>,
-        free: Vec<Segment<DiskFile<M>>>,
-        next_epoch: u64,
+        segments: Segments<DiskFile<M>>,
         report: Box<dyn Fn(LogEvent)>,
     ) -> Log<M> {
-        let slots = in_use.iter().map(|(_, segment)| segment).chain(&free).map(|segment| segment.slot + 1);
-        let next_slot = slots.max().unwrap_or(0);
+        let Segments { in_use, free, next_epoch, next_slot } = segments;
         let in_use = in_use.into_iter().map(|(epoch, segment)| (epoch, InUse { segment, pins: 0 })).collect();
         Log(Rc::new(State {
             machine,
@@ -130,7 +139,7 @@ impl<M: Machine> Log<M> {
             next_epoch: Cell::new(next_epoch),
             next_slot: Cell::new(next_slot),
             full: Cell::new(false),
-            told_prepared: Cell::new(false),
+            told_prepared: Cell::new(None),
             closed: Cell::new(false),
             gathered: Bell::default(),
             room: Bell::default(),
@@ -163,6 +172,9 @@ impl<M: Machine> Log<M> {
 
     /// Puts a record into the next batch, waiting for room as long as there is a prospect of some.
     pub async fn place(&self, draft: &Draft, kind: Kind, purpose: Purpose) -> Result<Placed, StoreError> {
+        if draft.stride() > self.0.group.borrow().largest() {
+            return Err(StoreError::TooLarge);
+        }
         loop {
             if self.0.closed.get() {
                 return Err(StoreError::Closed);
@@ -322,7 +334,7 @@ impl<M: Machine> Log<M> {
             let changed = self.0.segments_changed.heard();
             let (free, direct) = self.free_segments();
             if free > self.0.settings.prepared as usize {
-                if !self.0.told_prepared.replace(true) {
+                if self.0.told_prepared.replace(Some(true)) != Some(true) {
                     (self.0.report)(LogEvent::Prepared { segments: free, direct });
                 }
                 changed.await;
@@ -334,7 +346,8 @@ impl<M: Machine> Log<M> {
                     self.0.room.ring();
                 }
                 Err(error) => {
-                    if !self.0.full.replace(true) && self.0.told_prepared.replace(false) {
+                    self.0.full.set(true);
+                    if self.0.told_prepared.replace(Some(false)) != Some(false) {
                         (self.0.report)(LogEvent::NoSegment(error));
                     }
                     self.0.room.ring();

@@ -305,11 +305,16 @@ mod tests {
                     && place.offset as usize + place.record_octets() <= range.end;
                 prop_assert!(damage.iter().any(kept), "{place:?} {damage:?}");
             }
-            let last_whole = spared.last().map_or(0, |id| *id as usize);
+            // Damage to what lies between records is damage too.
+            let last_whole = spared.last().map_or(BLOCK, |id| places[*id as usize].offset as usize);
+            let is_whole = |octet: usize| places.iter().filter(|place| !hit(place)).any(|place| {
+                let stride = place.record_octets().next_multiple_of(ALIGNMENT);
+                (place.offset as usize..place.offset as usize + stride).contains(&octet)
+            });
             let (_, without_successor) = recover(7, &segment.octets, 0);
             prop_assert_eq!(
                 without_successor.is_empty(),
-                !places[..last_whole].iter().any(hit),
+                (start..end.min(last_whole)).all(is_whole),
                 "a later batch says as much"
             );
             for range in damage {
