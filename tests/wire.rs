@@ -108,11 +108,15 @@ fn replay(process: &Process, planned: &Planned, cut: fn(&Exchange) -> Vec<&[u8]>
 
 fn replay_at_once(process: &Process, planned: &Planned) -> Result<(), String> {
     let mut client = dial(process, planned);
+    let expected = planned.dialogue.expected();
+    // A client speaks when it was greeted.
+    let (greeting, replies) = expected.split_at(1);
+    let mut said = read(&mut client, greeting);
     client.try_send(&planned.dialogue.input()).map_err(|error| error.to_string())?;
     // A client that has nothing more to say is answered all the same.
     client.end_input();
-    let expected = planned.dialogue.expected();
-    match difference(&expected, &read(&mut client, &expected)) {
+    said.extend(read(&mut client, replies));
+    match difference(&expected, &said) {
         Some(difference) => Err(difference),
         None => end(&mut client, false),
     }

@@ -22,7 +22,7 @@ pub use handlerchain::{CoreHandlers, Handler, HandlerChain};
 pub use host::Host;
 pub use problem::{Problem, Problems, Severity};
 pub use ringpost::{
-    DeliverySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings, SpoolSettings,
+    DeliverySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings, SpoolSettings, TimeoutSettings,
 };
 pub use server::{Protocol, ServerSettings};
 pub use xml::{File, Position};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::handlerchain::{self, HandlerChain};
 use super::host::Host;
-use super::key::{Key, apart, is_false, is_zero, later, meaningless, misnamed, never, obeyed, protects, walk};
+use super::key::{Key, apart, is_false, later, meaningless, misnamed, never, obeyed, protects, walk};
 use super::problem::{Problems, Severity};
 use super::section::{Section, Written};
 use super::value::{self, HostPort};
@@ -50,8 +50,27 @@ pub struct ServerSettings {
     pub require_hello: bool,
     /// `addressBracketsEnforcement`: paths must be written in `<` and `>`.
     pub require_brackets: bool,
+    /// `connectionLimitPerIP`: most connections of one client at a time; `None` is no limit.
+    pub connection_limit_per_ip: Option<u32>,
+    /// `proxyRequired` and `proxyFirst`.
+    pub proxy: ProxySettings,
+    /// `ioWorkerCount`: how many shards serve this server; `None` is all of them.
+    pub io_workers: Option<usize>,
+    /// `bossWorkerCount`: executors that do nothing but accept; 0 where every shard accepts for itself.
+    pub boss_workers: usize,
+    /// `maxExecutorCount`: threads of the control plane, 1 or more.
+    pub max_executors: usize,
     /// `handlerchain`.
     pub handlers: HandlerChain,
+}
+
+/// The PROXY protocol: a proxy tells who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// `proxyRequired`: a connection must begin with it.
+    pub required: bool,
+    /// `proxyFirst`: with `socketTLS` it comes in clear before TLS begins, and else inside.
+    pub first: bool,
 }
 
 impl Protocol {
@@ -103,7 +122,6 @@ impl Protocol {
 }
 
 const ONLY_WITH_TLS: &str = "it is used with TLS, and this server has none";
-const THREADS: &str = "every CPU of <shards> in ringpost.xml serves every server";
 const BUFFERS: &str = "ringpost bounds its buffers itself";
 const NO_TLS: &str = "the server would talk in clear: set it to false, or remove the server";
 const NO_AUTH: &str = "there is no AUTH: write never, or remove it";
@@ -128,17 +146,9 @@ const COMMON: &[Key] = &[
     apart("handlerchain/handler"),
     meaningless("handlerchain/@enableJmx", "ringpost has no JMX"),
     meaningless("handlerchain/@jmxHandlersPackage", "ringpost has no JMX"),
-    protects(
-        "connectionLimitPerIP",
-        is_zero,
-        "nothing would hold a single client back: set it to 0, and limit it in the firewall",
-    ),
-    protects(
-        "proxyRequired",
-        is_false,
-        "clients could not be told apart: set it to false, and let them connect directly",
-    ),
-    meaningless("proxyFirst", "it is used with proxyRequired"),
+    obeyed("connectionLimitPerIP"),
+    obeyed("proxyRequired"),
+    obeyed("proxyFirst"),
     protects("tls/@socketTLS", is_false, NO_TLS),
     protects("tls/@startTLS", is_false, NO_TLS),
     protects("tls/clientAuth", never, "nobody's certificate would be looked at: remove it"),
@@ -153,9 +163,9 @@ const COMMON: &[Key] = &[
     meaningless("tls/sessionCache", ONLY_WITH_TLS),
     meaningless("tls/provider", "it names a part of Java; James does not read it either"),
     meaningless("tls/algorithm", "it names a part of Java; James does not read it either"),
-    meaningless("ioWorkerCount", THREADS),
-    meaningless("bossWorkerCount", THREADS),
-    meaningless("maxExecutorCount", THREADS),
+    obeyed("ioWorkerCount"),
+    obeyed("bossWorkerCount"),
+    obeyed("maxExecutorCount"),
     meaningless("useEpoll", "ringpost uses io_uring"),
     meaningless("highWriteBufferWaterMark", BUFFERS),
     meaningless("lowWriteBufferWaterMark", BUFFERS),
@@ -296,7 +306,15 @@ fn settings(section: &mut Section<'_>, protocol: Protocol, enabled: bool, host: 
         idle_timeout: section
             .read("connectiontimeout", |text| value::seconds(text, 1, 86_400))
             .unwrap_or(Duration::from_secs(300)),
-        connection_limit: section.read("connectionLimit", |text| small(text, 0, 10_000_000)).filter(|limit| *limit > 0),
+        connection_limit: limit(section, "connectionLimit"),
+        connection_limit_per_ip: limit(section, "connectionLimitPerIP"),
+        proxy: ProxySettings {
+            required: section.read("proxyRequired", value::boolean).unwrap_or(false),
+            first: section.read("proxyFirst", value::boolean).unwrap_or(true),
+        },
+        io_workers: threads(section, "ioWorkerCount", 1),
+        boss_workers: threads(section, "bossWorkerCount", 0).unwrap_or(0),
+        max_executors: threads(section, "maxExecutorCount", 1).unwrap_or(16),
         hello_name: hello_name(section, host),
         greeting: section.read(protocol.greeting(), value::greeting).flatten(),
         max_message_octets: section.read("maxmessagesize", value::message_size).flatten(),
@@ -307,6 +325,16 @@ fn settings(section: &mut Section<'_>, protocol: Protocol, enabled: bool, host: 
         require_brackets: section.read("addressBracketsEnforcement", value::boolean).unwrap_or(smtp),
         handlers: handlerchain::read(section, protocol),
     }
+}
+
+/// A limit; 0 is none.
+fn limit(section: &mut Section<'_>, path: &str) -> Option<u32> {
+    section.read(path, |text| small(text, 0, 10_000_000)).filter(|limit| *limit > 0)
+}
+
+/// A number of threads, of which more than a machine has CPUs are no mistake: James' default is twice as many.
+fn threads(section: &mut Section<'_>, path: &str, least: u32) -> Option<usize> {
+    section.read(path, |text| small(text, least, 100_000)).map(|count| count as usize)
 }
 
 fn small(text: &str, least: u32, most: u32) -> Result<u32, String> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_lite::future::{or, yield_now};
 
-use super::connection::{converse, turn_away};
 use super::core::{Core, Server};
+use super::gate::receive;
 use crate::control::journal::Level;
 use crate::io::glommio::{GlommioMachine, Listener, TcpStream};
 use crate::io::vitals::Vitals;
@@ -42,17 +42,14 @@ pub fn accept(
     }
 }
 
-fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {
+/// Starts a session with a client.
+pub fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {
     let (core, server) = (core.clone(), server.clone());
     let machine = core.machine.clone();
     let open = OpenConnection::new(machine.vitals().clone());
-    let counted = server.connections.take();
     machine.spawn(Class::Intake, async move {
         let _open = open;
-        match counted {
-            Some(_counted) => converse(core, server, stream, client).await,
-            None => turn_away(core, server, stream, client).await,
-        }
+        receive(core, server, stream, client).await;
     });
 }
 

@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::channel::Deadline;
 use crate::smtp::server::question::Interrupt;
 
 /// The sessions of one core, as far as waiting for them goes.
@@ -22,7 +23,7 @@ pub struct Patience {
 /// One session's wait for its client.
 pub struct Wait {
     patience: Rc<Patience>,
-    until: Cell<Duration>,
+    until: Cell<Deadline>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -34,7 +35,8 @@ impl Patience {
 
     /// A wait for a new session.
     pub fn join(self: &Rc<Self>) -> Rc<Wait> {
-        let wait = Rc::new(Wait { patience: self.clone(), until: Cell::new(Duration::MAX), waker: Cell::default() });
+        let until = Cell::new(Deadline { at: Duration::MAX, why: Interrupt::Idle });
+        let wait = Rc::new(Wait { patience: self.clone(), until, waker: Cell::default() });
         self.sessions.borrow_mut().push(Rc::downgrade(&wait));
         wait
     }
@@ -42,7 +44,7 @@ impl Patience {
     /// Sets the clock and wakes the sessions whose time is up.
     pub fn pulse(&self, now: Duration) {
         self.now.set(now);
-        self.wake(|wait| wait.until.get() <= now);
+        self.wake(|wait| wait.until.get().at <= now);
     }
 
     /// From now on no session is waited for outside a transaction.
@@ -77,9 +79,9 @@ impl Patience {
 }
 
 impl Wait {
-    /// Begins to wait for the client, for at most `limit`.
-    pub fn begin(&self, limit: Duration) {
-        self.until.set(self.patience.now.get() + limit);
+    /// Begins to wait for the client.
+    pub fn until(&self, deadline: Deadline) {
+        self.until.set(deadline);
     }
 
     /// Why not to wait any longer, if so; else `waker` is woken when that changes.
@@ -88,8 +90,9 @@ impl Wait {
         if patience.ended.get() || patience.stopping.get() && !in_transaction {
             return Some(Interrupt::Shutdown);
         }
-        if self.until.get() <= patience.now.get() {
-            return Some(Interrupt::Idle);
+        let Deadline { at, why } = self.until.get();
+        if at <= patience.now.get() {
+            return Some(why);
         }
         self.waker.set(Some(waker.clone()));
         None
@@ -104,12 +107,12 @@ mod tests {
     fn a_wait_ends_by_time_by_stopping_and_by_force() {
         let patience = Rc::new(Patience::default());
         let wait = patience.join();
-        wait.begin(Duration::from_secs(5));
+        wait.until(Deadline { at: Duration::from_secs(5), why: Interrupt::Slow });
         patience.pulse(Duration::from_secs(4));
         assert_eq!(wait.poll(false, Waker::noop()), None);
         patience.pulse(Duration::from_secs(5));
-        assert_eq!(wait.poll(true, Waker::noop()), Some(Interrupt::Idle));
-        wait.begin(Duration::from_secs(5));
+        assert_eq!(wait.poll(true, Waker::noop()), Some(Interrupt::Slow));
+        wait.until(Deadline { at: Duration::from_secs(10), why: Interrupt::Idle });
         patience.stop();
         assert_eq!(wait.poll(true, Waker::noop()), None);
         assert_eq!(wait.poll(false, Waker::noop()), Some(Interrupt::Shutdown));
