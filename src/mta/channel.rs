@@ -92,18 +92,21 @@ impl<M: Machine> Channel<M> {
         !self.input().is_empty()
     }
 
-    /// Sends all of it, unless the client does not take it in time.
-    pub async fn send(&mut self, octets: &[u8], within: Duration) -> Result<(), End> {
-        let mut sent = 0;
+    /// Sends all of it, unless the client does not take it in time. What was sent is taken out in any case: sent again, an old
+    /// reply would pass for the answer to a later command.
+    pub async fn send(&mut self, octets: &mut Vec<u8>, within: Duration) -> Result<(), End> {
         self.wait.until(Deadline { at: self.core.patience.now() + within, why: Interrupt::Idle });
-        while sent < octets.len() {
-            sent += poll_fn(|context| match self.stream.poll_write(context, &octets[sent..]) {
+        let mut sent = 0;
+        let mut result = Ok(());
+        while sent < octets.len() && result.is_ok() {
+            let taken = poll_fn(|context| match self.stream.poll_write(context, &octets[sent..]) {
                 Poll::Ready(result) => Poll::Ready(result.map_err(End::Lost)),
                 Poll::Pending => self.poll_wait(true, context),
-            })
-            .await?;
+            });
+            result = taken.await.map(|octets| sent += octets);
         }
-        Ok(())
+        octets.drain(..sent);
+        result
     }
 
     /// Says that nothing more will be sent, and reads what has come meanwhile: a connection closed over unread input is reset,

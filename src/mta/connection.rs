@@ -420,8 +420,7 @@ impl<M: Machine> Connection<M> {
 
     /// Sends what was replied, unless the client does not read for so long.
     async fn flush_within(&mut self, limit: Duration) -> Result<(), End> {
-        self.channel.send(&self.replies, limit).await?;
-        self.replies.clear();
+        self.channel.send(&mut self.replies, limit).await?;
         // An idle session keeps no memory for replies.
         self.replies.shrink_to(0);
         Ok(())

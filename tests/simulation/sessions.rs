@@ -129,6 +129,41 @@ fn a_client_that_only_sends_is_not_read_any_more() {
     }
 }
 
+/// What comes until the connection ends.
+fn read_to_end(host: &Host, end: &ClientEnd) -> Vec<u8> {
+    let all = host.world.block_on(async {
+        let mut all = Vec::new();
+        while let Ok(octets) = end.receive().await
+            && !octets.is_empty()
+        {
+            all.extend_from_slice(&octets);
+        }
+        all
+    });
+    all.expect("it ends")
+}
+
+/// A reply that came twice would pass for the answer to a later command.
+#[test]
+fn a_client_that_reads_late_reads_no_reply_twice() {
+    let mut told_why = 0;
+    for step in 0..20u32 {
+        let host = Host::started(u64::from(step) + 1);
+        let end = host.connect(false);
+        let commands: String = (0..3000).map(|number| format!("HELO c{number}.example\r\n")).collect();
+        end.send(commands.as_bytes()).expect("open");
+        host.world.run(IDLE - Duration::from_secs(1) + Duration::from_millis(200) * step);
+        let replies = String::from_utf8(read_to_end(&host, &end)).expect("ASCII");
+        let hello = |line: &str| line.split_once("Hello c")?.1.split_once('.')?.0.parse::<u32>().ok();
+        let numbers: Vec<_> = replies.lines().filter_map(hello).collect();
+        assert!(numbers.iter().copied().eq(0..numbers.len() as u32), "step {step}: {numbers:?}");
+        told_why += u32::from(
+            replies.ends_with("\r\n") && replies.lines().last().is_some_and(|line| line.starts_with("421 4.4.2")),
+        );
+    }
+    assert!(told_why > 0, "no client read while the last reply was on its way");
+}
+
 #[test]
 fn a_client_faster_than_the_disk_waits() {
     let host = Host::started(1);
