@@ -1,19 +1,23 @@
 //! `ringpost serve`.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use ringpost::config::Configuration;
+use ringpost::config::{Configuration, Reading};
 use ringpost::mta::serve::{Error, serve};
 
 use super::exit;
+use super::tell::{self, Colours};
 
 /// Reads the configuration and serves. Problems of the configuration go to standard error, all of them at once.
 pub fn run(conf: &Path) -> ExitCode {
-    let (configuration, problems) = Configuration::read(conf);
-    for problem in &problems {
-        eprintln!("{problem}");
-    }
+    let Reading { configuration, problems, .. } = Configuration::read(conf);
+    let mut err = io::stderr().lock();
+    let colours = Colours::of(&err);
+    // Where nobody reads what is wrong, that is no reason not to serve.
+    let _ = tell::problems(&problems, colours, &mut err);
+    drop(err);
     let Some(configuration) = configuration else {
         eprintln!("ringpost did not start: the configuration in {} has errors", conf.display());
         return ExitCode::from(exit::CONFIG);

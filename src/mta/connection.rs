@@ -142,7 +142,7 @@ impl<M: Machine> Connection<M> {
             lines: LineReader::new(server.settings.max_line_octets),
             input: Input::default(),
             replies: Vec::new(),
-            wait: core.patience.join(),
+            wait: core.patience.join(server.graceful),
             turns: 0,
             message: None,
             accepted: 0,

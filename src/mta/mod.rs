@@ -13,5 +13,6 @@ pub mod patience;
 pub mod placement;
 pub mod requirements;
 pub mod serve;
+pub mod settings;
 pub mod shard;
 pub mod spooler;

@@ -22,6 +22,8 @@ pub struct Patience {
 /// One session's wait for its client.
 pub struct Wait {
     patience: Rc<Patience>,
+    /// Whether its transaction may go on once the server stops.
+    graceful: bool,
     until: Cell<Duration>,
     waker: Cell<Option<Waker>>,
 }
@@ -32,9 +34,10 @@ impl Patience {
         self.now.get()
     }
 
-    /// A wait for a new session.
-    pub fn join(self: &Rc<Self>) -> Rc<Wait> {
-        let wait = Rc::new(Wait { patience: self.clone(), until: Cell::new(Duration::MAX), waker: Cell::default() });
+    /// A wait for a new session; unless it is `graceful`, it ends with the server, in a transaction or not.
+    pub fn join(self: &Rc<Self>, graceful: bool) -> Rc<Wait> {
+        let until = Cell::new(Duration::MAX);
+        let wait = Rc::new(Wait { patience: self.clone(), graceful, until, waker: Cell::default() });
         self.sessions.borrow_mut().push(Rc::downgrade(&wait));
         wait
     }
@@ -85,7 +88,7 @@ impl Wait {
     /// Why not to wait any longer, if so; else `waker` is woken when that changes.
     pub fn poll(&self, in_transaction: bool, waker: &Waker) -> Option<Interrupt> {
         let patience = &self.patience;
-        if patience.ended.get() || patience.stopping.get() && !in_transaction {
+        if patience.ended.get() || patience.stopping.get() && !(self.graceful && in_transaction) {
             return Some(Interrupt::Shutdown);
         }
         if self.until.get() <= patience.now.get() {
@@ -101,9 +104,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_stopping_is_not_graceful_transactions_are_not_waited_for() {
+        let patience = Rc::new(Patience::default());
+        let (graceful, other) = (patience.join(true), patience.join(false));
+        assert_eq!(other.poll(true, Waker::noop()), None);
+        patience.stop();
+        assert_eq!(graceful.poll(true, Waker::noop()), None);
+        assert_eq!(other.poll(true, Waker::noop()), Some(Interrupt::Shutdown));
+    }
+
+    #[test]
     fn a_wait_ends_by_time_by_stopping_and_by_force() {
         let patience = Rc::new(Patience::default());
-        let wait = patience.join();
+        let wait = patience.join(true);
         wait.begin(Duration::from_secs(5));
         patience.pulse(Duration::from_secs(4));
         assert_eq!(wait.poll(false, Waker::noop()), None);

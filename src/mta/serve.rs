@@ -12,6 +12,7 @@ use super::core::Limit;
 use super::holdings::{Directories, ShardListeners, bind_all, enabled};
 use super::placement::{adopted, log_name};
 use super::requirements::{self, Missing};
+use super::settings::session_settings;
 use super::shard::{self, Plan, Ready, ServerPlan};
 use super::spooler;
 use crate::config::{self, Configuration, LogFormat, LogLevel, ServerSettings};
@@ -29,7 +30,6 @@ use crate::io::handover::Doorbell;
 use crate::io::vitals::Vitals;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::Container;
-use crate::smtp::server::settings::{Service, Settings};
 use crate::spool;
 
 /// Threads of the control plane.
@@ -398,26 +398,13 @@ impl<'a> Common<'a> {
         limit: &Arc<Limit>,
         listeners: Vec<crate::io::glommio::BoundListener>,
     ) -> ServerPlan {
-        let settings = Settings {
-            protocol: match server.protocol {
-                config::Protocol::Smtp => Service::Smtp,
-                config::Protocol::Lmtp => Service::Lmtp,
-            },
-            hello_name: server.hello_name.as_str().into(),
-            greeting: server.greeting.as_deref().map(Into::into),
-            max_message_octets: server.max_message_octets.unwrap_or(0),
-            max_recipients: self.configuration.ringpost.limits.recipients,
-            max_line_octets: server.max_line_octets,
-            require_hello: server.require_hello,
-            require_brackets: server.require_brackets,
-            default_domain: self.configuration.domains.default.as_str().into(),
-        };
         ServerPlan {
             name: server.name.as_str().into(),
-            settings: Arc::new(settings),
+            settings: Arc::new(session_settings(self.configuration, server)),
             // Recipients are checked and relaying is refused whether or not the chain names the handlers.
             chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
             idle_timeout: server.idle_timeout,
+            graceful: server.graceful_shutdown,
             connections: limit.clone(),
             listeners,
         }

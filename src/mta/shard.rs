@@ -40,6 +40,8 @@ pub struct ServerPlan {
     pub chain: Chain,
     /// How long it waits for a silent client.
     pub idle_timeout: Duration,
+    /// Whether its transactions may go on once it is to stop.
+    pub graceful: bool,
     /// Its connections, over all shards.
     pub connections: Arc<Limit>,
     /// Where it listens on this shard.
@@ -185,8 +187,8 @@ impl Shard {
     }
 
     fn accept(&self, plan: ServerPlan) {
-        let ServerPlan { name, settings, chain, idle_timeout, connections, listeners } = plan;
-        let server = Rc::new(Server { name, settings, chain, idle_timeout, connections });
+        let ServerPlan { name, settings, chain, idle_timeout, graceful, connections, listeners } = plan;
+        let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, connections });
         for listener in listeners {
             let accepting = accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
             self.core.machine.spawn(Class::Intake, accepting);

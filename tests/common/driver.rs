@@ -58,6 +58,7 @@ pub fn settings(setup: &Setup) -> Settings {
         require_hello: setup.require_hello,
         require_brackets: setup.require_brackets,
         default_domain: "localhost".into(),
+        disabled_features: setup.disabled_features.as_slice().into(),
     }
 }
 
