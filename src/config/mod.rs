@@ -211,8 +211,9 @@ fn configuration(
         interpolation::fill_in(file, &variables, problems);
     }
     // Without the file every key has its default, as with one that says nothing.
-    let own = parse(&sources.ringpost, &variables, Some("every setting has its default"), problems)
-        .or_else(|| File::parse(&sources.ringpost.path, b"<ringpost/>").ok())?;
+    let own = parse(&sources.ringpost, &variables, Some("every setting has its default"), problems).or_else(|| {
+        Some(File { source: String::new(), ..File::parse(&sources.ringpost.path, b"<ringpost/>").ok()? })
+    })?;
     problems.accept(ringpost::acceptances(&own));
     let home = ringpost::home(&own, home);
 

@@ -90,7 +90,9 @@ impl Problems {
         let (found, advice) = (found.into(), advice.into());
         // Finding the line costs a pass over the file, so it is done only for what will be shown.
         let line = if self.list.len() < KEPT { shown(file.line(position.line)) } else { String::new() };
-        self.push(Problem { severity, file: file.path.clone(), position: Some(position), found, advice, line });
+        // A file that is not there is taken to say nothing, and has no places.
+        let position = Some(position).filter(|_| !file.source.is_empty());
+        self.push(Problem { severity, file: file.path.clone(), position, found, advice, line });
     }
 
     /// Takes down one about a file as a whole.

@@ -88,6 +88,8 @@ pub const KEYS: &[Key] = &[
         .later("users are whole addresses, as with true")
         .unless(is_true),
     key("supportsVirtualHosting").later("users are whole addresses, as with enableVirtualHosting true").unless(is_true),
+    key("enableForwarding").default("true").meaningless("James does not read it any more; forwards are mappings"),
+    key("enableAliases").default("true").meaningless("James does not read it any more; aliases are mappings"),
     key("administratorId").often().waits(WITH_AUTH),
     key("administratorIds/administratorId").often().waits(WITH_AUTH),
     key("verifyFailureDelay").default("0s").waits(WITH_AUTH),

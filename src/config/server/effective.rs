@@ -7,7 +7,6 @@ use super::super::section::Section;
 use super::super::xml::Position;
 use super::auth::{Announce, Mechanism};
 use super::relay::IdentityMode;
-use super::tls::{TlsSettings, TlsStart};
 use super::{CoreHandlers, Protocol, ServerSettings};
 
 /// The effective settings of one server.
@@ -57,8 +56,12 @@ pub enum Origin {
 /// The effective settings of the server in `section`.
 pub fn effective(section: &Section<'_>, settings: &ServerSettings, keys: &[&[Key]]) -> Effective {
     let row = |key: &Key| {
-        let value = value(settings, key.path)?;
         let written = section.written(key.path);
+        let value = match key.path {
+            // What is wrong with its certificates does not change whether TLS was asked for.
+            "tls/@startTLS" | "tls/@socketTLS" => written.map_or("false", |written| written.text).to_owned(),
+            path => value(settings, path)?,
+        };
         let asks = written.is_some_and(|written| !key.idle.is_some_and(|idle| idle(written.text)));
         let origin = match (written, key.defaults) {
             (Some(written), _) => Origin::Written(written.position),
@@ -92,7 +95,6 @@ fn value(settings: &ServerSettings, key: &str) -> Option<String> {
         "connectionLimit" => limit(settings.connection_limit),
         "connectionLimitPerIP" => limit(settings.connection_limit_per_ip),
         "helloName" => settings.hello_name.clone(),
-        "tls/@startTLS" | "tls/@socketTLS" => tls(settings.tls.as_ref(), key),
         "maxmessagesize" => settings.max_message_octets.map_or("no limit".to_owned(), octets),
         "maxLineLength" => format!("{} octets", settings.max_line_octets),
         "heloEhloEnforcement" => settings.require_hello.to_string(),
@@ -139,11 +141,6 @@ fn octets(octets: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = units.iter().find(|(bits, _)| octets.trailing_zeros() >= *bits);
     unit.map_or(format!("{octets} octets"), |(bits, unit)| format!("{} {unit}", octets >> bits))
-}
-
-fn tls(tls: Option<&TlsSettings>, key: &str) -> String {
-    let start = if key == "tls/@startTLS" { TlsStart::Command } else { TlsStart::Connection };
-    tls.is_some_and(|tls| tls.start == start).to_string()
 }
 
 fn core(core: CoreHandlers) -> &'static str {

@@ -32,9 +32,10 @@ pub const COMMON: &[Key] = &[
         is_zero,
         "nothing would hold a single client back: set it to 0, and limit it in the firewall",
     ),
-    key("helloName")
-        .defaults("the host's name; localhost if empty", "the host's name; an error if empty", "the host's name; localhost if empty")
-        .differently("with autodetect=\"false\" and nothing written it is localhost, as James' documentation says, with a warning"),
+    key("helloName").default("the host's name").differently(
+        "with autodetect=\"false\" and nothing written it is localhost, as James' documentation says, with a warning; James' \
+         code does not start",
+    ),
     key("helloName/@autodetect").default("true"),
     key("tls/@socketTLS").default("false").protects(is_false, NO_TLS),
     key("tls/@startTLS").default("false").protects(is_false, NO_TLS),
@@ -71,7 +72,7 @@ pub const COMMON: &[Key] = &[
          Either way nothing acknowledged is lost",
     ),
     key("ioWorkerCount").defaults("2 × CPUs", "2 × CPUs", "every CPU of <shards>").waits(THREADS),
-    key("bossWorkerCount").defaults("0", "none", "0").waits(THREADS),
+    key("bossWorkerCount").default("0").waits(THREADS),
     key("maxExecutorCount").default("16").waits("the control plane has a fixed number of threads"),
     key("proxyRequired").default("false").protects(
         is_false,
