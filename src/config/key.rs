@@ -60,8 +60,11 @@ pub struct Key {
     /// Whether a value asks for nothing, so that nothing is to be said of what is not done.
     pub idle: Option<fn(&str) -> bool>,
     /// Whether a value is right, where nobody reads it who would say so.
-    pub check: Option<fn(&str) -> Result<(), Expected>>,
+    pub check: Option<Check>,
 }
+
+/// Says whether a value is right.
+pub type Check = fn(&str) -> Result<(), Expected>;
 
 /// A key that is honoured and may be written once; the methods say otherwise.
 pub const fn key(path: &'static str) -> Key {
@@ -130,7 +133,7 @@ impl Key {
     }
 
     /// Its value must please `check`.
-    pub const fn checked(self, check: fn(&str) -> Result<(), Expected>) -> Key {
+    pub const fn checked(self, check: Check) -> Key {
         Key { check: Some(check), ..self }
     }
 }
