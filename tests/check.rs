@@ -93,6 +93,10 @@ fn a_directory_without_files_has_nothing_to_start() {
     let output = run(&home(&[]), "check");
     assert_eq!(output.status.code(), Some(78));
     assert!(text(&output.stdout).contains("there is nothing to start"));
+    let nowhere = tempfile::tempdir().expect("a temporary directory");
+    let output = run(&nowhere, "check");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).starts_with("ringpost would not start: there is no directory conf; name the one"));
 }
 
 #[test]

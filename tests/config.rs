@@ -135,6 +135,7 @@ fn values_out_of_bounds_are_refused() {
         "<spool><segmentSize>2G</segmentSize></spool>",
         "<spool><segmentSize>1048577B</segmentSize></spool>",
         "<spool><maxSegments>1</maxSegments></spool>",
+        "<spool><prepared>0</prepared></spool>",
         "<spool><prepared>8</prepared><maxSegments>8</maxSegments></spool>",
         "<spool><reserve>0</reserve></spool>",
         "<limits><recipients>99</recipients></limits>",

@@ -11,6 +11,10 @@ use super::tell::{self, Colours};
 
 /// Reads the configuration and says all that is wrong with it, then what each server does in the end. No socket is opened.
 pub fn run(conf: &Path) -> ExitCode {
+    if let Err(why) = tell::directory(conf) {
+        eprintln!("ringpost would not start: {why}");
+        return ExitCode::from(exit::CONFIG);
+    }
     let reading = Configuration::read(conf);
     let mut out = io::stdout().lock();
     let colours = Colours::of(&out);

@@ -11,6 +11,8 @@ use clap::{Parser, Subcommand};
 
 /// Exit statuses, as sysexits.h names them.
 pub mod exit {
+    /// EX_USAGE: the command line is wrong.
+    pub const USAGE: u8 = 64;
     /// EX_SOFTWARE: a part of ringpost itself failed.
     pub const SOFTWARE: u8 = 70;
     /// EX_CONFIG: the configuration or the machine does not allow to start.
@@ -39,9 +41,19 @@ enum Verb {
 
 /// Runs the command that the arguments ask for.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => return explain(&answer),
+    };
     match arguments.verb.unwrap_or(Verb::Serve) {
         Verb::Serve => serve::run(&arguments.conf),
         Verb::Check => check::run(&arguments.conf),
     }
+}
+
+/// Prints the help or the version that was asked for, or what is wrong with the command line.
+fn explain(answer: &clap::Error) -> ExitCode {
+    // Where nobody reads it there is nobody to tell.
+    let _ = answer.print();
+    if answer.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS }
 }

@@ -5,13 +5,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ringpost::config::{Configuration, Reading};
-use ringpost::mta::serve::{Error, serve};
+use ringpost::mta::error::Error;
+use ringpost::mta::serve::serve;
 
 use super::exit;
 use super::tell::{self, Colours};
 
 /// Reads the configuration and serves. Problems of the configuration go to standard error, all of them at once.
 pub fn run(conf: &Path) -> ExitCode {
+    if let Err(why) = tell::directory(conf) {
+        eprintln!("ringpost did not start: {why}");
+        return ExitCode::from(exit::CONFIG);
+    }
     let Reading { configuration, problems, .. } = Configuration::read(conf);
     let mut err = io::stderr().lock();
     let colours = Colours::of(&err);

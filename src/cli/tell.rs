@@ -1,6 +1,7 @@
 //! Problems of the configuration, told to people.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use ringpost::config::Problem;
 
@@ -30,4 +31,10 @@ pub fn problems(problems: &[Problem], colours: Colours, out: &mut impl Write) ->
         }
     }
     Ok(())
+}
+
+/// What to say where the directory of the configuration is not there.
+pub fn directory(conf: &Path) -> Result<(), String> {
+    let advice = "name the one that holds smtpserver.xml: ringpost --conf DIR";
+    if conf.is_dir() { Ok(()) } else { Err(format!("there is no directory {}; {advice}", conf.display())) }
 }

@@ -44,7 +44,8 @@ pub struct SpoolSettings {
     pub directory: PathBuf,
     /// `segmentSize`: octets of one segment, a multiple of 4096.
     pub segment_octets: u64,
-    /// `prepared`: free segments, already written once, that each shard keeps ready.
+    /// `prepared`: free segments, already written once, that each shard keeps ready beside the one for outcomes; 1 or more,
+    /// or new mail would wait for ever.
     pub prepared: usize,
     /// `maxSegments`: most segments of one shard.
     pub max_segments: usize,
@@ -55,7 +56,7 @@ pub struct SpoolSettings {
 /// `limits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
-    /// `recipients`: most recipients of one transaction, 100 or more (RFC 5321 §4.5.3.1.8).
+    /// `recipients`: most recipients of one transaction, 100 (RFC 5321 §4.5.3.1.8) to 3,000 (an envelope must fit a record of the spool).
     pub recipients: usize,
 }
 
@@ -212,9 +213,7 @@ pub fn read(
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
         shards: shards(&mut section, host),
         spool: spool(&mut section, home),
-        limits: LimitSettings {
-            recipients: count(&mut section, "limits/recipients", 100, 100_000).unwrap_or(RECIPIENTS),
-        },
+        limits: LimitSettings { recipients: count(&mut section, "limits/recipients", 100, 3000).unwrap_or(RECIPIENTS) },
         delivery: delivery(&mut section),
         log: log(&mut section),
         shutdown_grace: section.read("shutdown/grace", value::duration).unwrap_or(Duration::from_secs(10)),
@@ -270,7 +269,7 @@ fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
     SpoolSettings {
         directory: home.join(section.read("spool/directory", value::path).unwrap_or_else(|| "var/spool".into())),
         segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),
-        prepared: count(section, "spool/prepared", 0, max_segments as u64 - 1).unwrap_or(1),
+        prepared: count(section, "spool/prepared", 1, max_segments as u64 - 1).unwrap_or(1),
         max_segments,
         reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
     }

@@ -108,13 +108,13 @@ impl<M: Machine> Maildirs<M> {
     }
 
     /// Makes a Maildir with all directories above it, as far as they are not there. Their names are synced in any case: an
-    /// earlier process may have made them and ended before it did.
+    /// earlier process may have made them and ended before it did. `tmp` comes last: where it is there, so are the others.
     async fn create(&self, maildir: &Path) -> io::Result<()> {
         let domain = maildir.parent().unwrap_or(&self.root);
         for directory in [&self.root, domain, maildir] {
             self.create_directory(directory).await?;
         }
-        for part in ["tmp", "new", "cur"] {
+        for part in ["cur", "new", "tmp"] {
             self.create_directory(&maildir.join(part)).await?;
         }
         let mut durable = self.durable.borrow_mut();
@@ -161,8 +161,19 @@ impl<M: Machine> NewFile<M> {
         result
     }
 
-    /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced.
+    /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced. Where that fails, what was
+    /// written is removed: a full disk must not be filled further by every attempt.
     pub async fn finish(mut self) -> io::Result<Delivered> {
+        match self.publish().await {
+            Ok(()) => Ok(Delivered(())),
+            Err(error) => {
+                self.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn publish(&mut self) -> io::Result<()> {
         self.text.finish(&mut self.gathered);
         if !self.gathered.is_empty() {
             self.write().await?;
@@ -171,8 +182,7 @@ impl<M: Machine> NewFile<M> {
         let (from, new) = (self.maildir.join("tmp").join(&self.name), self.maildir.join("new"));
         let disk = self.machine.disk();
         disk.rename(&from, &new.join(&self.name)).await?;
-        disk.sync_directory(&new).await?;
-        Ok(Delivered(()))
+        disk.sync_directory(&new).await
     }
 
     /// Gives up: what was written is removed.

@@ -73,12 +73,17 @@ impl Directory for Listed {
     }
 }
 
-/// The user whose mailbox this is: lower case, without `+detail`.
+/// The user whose mailbox this is: lower case on both sides of the `@`, without `+detail`. However a sender writes a user,
+/// this is written one way, for it names a directory.
 pub fn user_of(mailbox: &Mailbox) -> Mailbox {
     let local = mailbox.local();
     let user = local.split_once('+').map_or(local, |(user, _)| user);
     let user = if user.is_empty() { local } else { user }.to_lowercase();
-    Mailbox::new(&user, mailbox.domain().clone()).unwrap_or_else(|_| mailbox.clone())
+    let domain = match mailbox.domain() {
+        Domain::Name(name) => Domain::Name(name.to_ascii_lowercase().into()),
+        address => address.clone(),
+    };
+    Mailbox::new(&user, domain).unwrap_or_else(|_| mailbox.clone())
 }
 
 #[cfg(test)]
@@ -97,5 +102,12 @@ mod tests {
         assert_eq!(listed.answer(&mailbox("\"you\"@localhost")), Answer::User);
         assert_eq!(listed.answer(&mailbox("+you@localhost")), Answer::UnknownUser);
         assert_eq!(listed.answer(&mailbox("you@example.org")), Answer::OtherDomain);
+    }
+
+    #[test]
+    fn a_user_is_written_one_way() {
+        assert_eq!(user_of(&mailbox("You+lists@LocalHost")).to_string(), "you@localhost");
+        assert_eq!(user_of(&mailbox("+You@localhost")).to_string(), "+you@localhost");
+        assert_eq!(user_of(&mailbox("you@[192.0.2.1]")).to_string(), "you@[192.0.2.1]");
     }
 }

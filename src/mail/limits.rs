@@ -1,6 +1,6 @@
 //! The bounds that hold for every server, with the RFC's minimum where it sets one.
 
-/// Octets of a command line with its CR LF that are accepted unless the server's `maxLineLength` says otherwise
+/// Octets of a command line without its CR LF that are accepted unless the server's `maxLineLength` says otherwise
 /// (RFC 5321 §4.5.3.1.4 asks for 512 and more with extensions).
 pub const COMMAND_LINE_OCTETS: usize = 8192;
 

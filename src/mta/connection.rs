@@ -3,12 +3,12 @@
 //! **The flush rule.** Replies are sent when the loop is about to wait for input, and nowhere else; so a pipelined batch costs
 //! one send, and no reply is ever held back while the client waits for it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-
-use std::future::poll_fn;
+use std::time::Duration;
 
 use super::core::{Core, Server};
 use super::input::Input;
@@ -29,6 +29,9 @@ use crate::spool::{Committed, Incoming, StoreError};
 
 /// Octets of replies that gather before they are sent although more input is there.
 const REPLIES: usize = 32 * 1024;
+
+/// How long a client is given to take the last reply.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Reads in a row that a client may have without the core looking after others.
 const TURNS: u32 = 16;
@@ -195,8 +198,10 @@ impl<M: Machine> Connection<M> {
         };
         if let Verdict::Deny(reply) | Verdict::DenySoft(reply) | Verdict::Disconnect(reply) = &verdict {
             match question {
-                Question::Sender { reverse_path, .. } => self.note_refusal(&[("from", reverse_path)], reply),
-                Question::Recipient(mailbox) => self.note_refusal(&[("to", mailbox)], reply),
+                Question::Sender { reverse_path, .. } => {
+                    self.note_refusal(&[("from", &format_args!("<{reverse_path}>"))], reply)
+                }
+                Question::Recipient(mailbox) => self.note_refusal(&[("to", &format_args!("<{mailbox}>"))], reply),
             }
         }
         self.session.answer(verdict, &mut self.replies)
@@ -208,6 +213,7 @@ impl<M: Machine> Connection<M> {
         match self.core.spool.admits(declared_octets.unwrap_or(0)) {
             Ok(()) => Verdict::Pass,
             Err(StoreError::Full) => Verdict::DenySoft(replies::spool_full()),
+            Err(StoreError::TooLarge) => Verdict::Deny(replies::too_big()),
             Err(StoreError::Closed) => Verdict::Disconnect(replies::out_of_service(&self.server.settings)),
         }
     }
@@ -259,7 +265,7 @@ impl<M: Machine> Connection<M> {
                 ("id", &message.envelope.id),
                 ("session", &self.id),
                 ("client", &self.client),
-                ("from", &message.envelope.reverse_path),
+                ("from", &format_args!("<{}>", message.envelope.reverse_path)),
                 ("nrcpt", &message.envelope.recipients.len()),
                 ("size", &content.octets),
                 ("reply", &reply),
@@ -352,7 +358,11 @@ impl<M: Machine> Connection<M> {
                 let why = format!("not stored: {error}");
                 let (id, session) = (&envelope.id, &self.id);
                 self.core.note(Level::Error, "refused", &[("id", id), ("session", session), ("text", &why)]);
-                let refusal = if error == StoreError::Full { Refusal::Full } else { Refusal::Closed };
+                let refusal = match error {
+                    StoreError::Full => Refusal::Full,
+                    StoreError::TooLarge => Refusal::Rejected(replies::too_big()),
+                    StoreError::Closed => Refusal::Closed,
+                };
                 self.session.stored(Err(refusal), &mut self.replies)
             }
         }
@@ -363,7 +373,8 @@ impl<M: Machine> Connection<M> {
         self.accepted += 1;
         let id = committed.id();
         if self.server.settings.protocol == Service::Lmtp && !self.core.hold {
-            let fates = self.core.spooler.deliver_now(id, envelope.recipients.len()).await;
+            // Boxed, so that sessions which never deliver themselves need not have room for it.
+            let fates = Box::pin(self.core.spooler.deliver_now(id, envelope.recipients.len())).await;
             let results = fates.into_iter().map(|fate| match fate {
                 Fate::Delivered(delivered) => Ok(Proof::Delivered(delivered)),
                 Fate::Failed => Err(Refusal::MailboxFailed),
@@ -380,7 +391,7 @@ impl<M: Machine> Connection<M> {
             ("id", &envelope.id),
             ("session", &self.id),
             ("client", &self.client),
-            ("from", &envelope.reverse_path),
+            ("from", &format_args!("<{}>", envelope.reverse_path)),
             ("nrcpt", &envelope.recipients.len()),
             ("size", &content.octets),
             ("longest_line", &content.longest_line),
@@ -424,8 +435,13 @@ impl<M: Machine> Connection<M> {
 
     /// Sends what was replied.
     async fn flush(&mut self) -> Result<(), End> {
+        self.flush_within(self.server.idle_timeout).await
+    }
+
+    /// Sends what was replied, unless the client does not read for so long.
+    async fn flush_within(&mut self, limit: Duration) -> Result<(), End> {
         let mut sent = 0;
-        self.wait.begin(self.server.idle_timeout);
+        self.wait.begin(limit);
         while sent < self.replies.len() {
             let Connection { stream, replies, wait, .. } = self;
             sent += poll_fn(|context| match stream.poll_write(context, &replies[sent..]) {
@@ -456,8 +472,7 @@ impl<M: Machine> Connection<M> {
             }
         };
         // A client that does not read is not waited for a second time.
-        self.wait.begin(std::time::Duration::from_secs(1));
-        let _ = self.flush().await;
+        let _ = self.flush_within(LAST_WORDS).await;
         self.stream.shutdown();
         self.drain().await;
         why

@@ -3,16 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::error::{Error, file_error};
 use super::placement::log_number;
 use super::requirements;
-use super::serve::Error;
 use crate::config::{Configuration, ServerSettings};
 use crate::io::glommio::BoundListener;
-
-fn file_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.display().to_string();
-    move |error| Error::File { what, path, error }
-}
 
 /// The directories of an installation, made and held.
 pub struct Directories {

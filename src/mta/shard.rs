@@ -236,6 +236,11 @@ async fn open_log(
             [("spool", &shown), ("messages", &messages), ("records", &records)];
         journal.note(Level::Info, machine.wall_clock(), "recovered", &fields);
     }
+    for (file, error) in &opened.unreadable {
+        let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+            [("spool", &shown), ("segment", &file.display()), ("text", error)];
+        journal.note(Level::Error, machine.wall_clock(), "segment-unreadable", &fields);
+    }
     for file in &opened.quarantined {
         let fields: [(&'static str, &dyn std::fmt::Display); 2] = [("spool", &shown), ("kept_in", &file.display())];
         journal.note(Level::Error, machine.wall_clock(), "damage-set-aside", &fields);

@@ -127,6 +127,11 @@ impl<M: Machine> Spooler<M> {
     pub async fn deliver_now(&self, id: MessageId, recipients: usize) -> Vec<Fate> {
         let _place = self.0.places.take().await;
         let mut fates = self.attempt(id, Purpose::Client).await;
+        if fates.is_empty() {
+            // It cannot be read back: the client keeps it for every recipient, so nothing is left to do here.
+            let returned = |recipient| Outcome { recipient, result: OutcomeResult::Returned };
+            self.resolve(id, &(0..recipients as u32).map(returned).collect::<Vec<_>>()).await;
+        }
         fates.resize_with(recipients, || Fate::Failed);
         fates
     }
@@ -135,7 +140,7 @@ impl<M: Machine> Spooler<M> {
     /// of the recipients.
     async fn attempt(&self, id: MessageId, purpose: Purpose) -> Vec<Fate> {
         let _under_way = UnderWay::new(&self.0.under_way);
-        let mut guard = Unfinished { spooler: self, id, armed: true };
+        let mut guard = Unfinished { spooler: self, id, armed: purpose == Purpose::Queue };
         let stored = match self.0.spool.read(id).await {
             Ok(stored) => stored,
             Err(error) => {
@@ -158,12 +163,16 @@ impl<M: Machine> Spooler<M> {
             fates.push((recipient.place, result.map_or(Fate::Failed, Fate::Delivered)));
         }
         guard.armed = false;
-        if let Err(error) = self.0.spool.resolve(id, &outcomes).await {
+        self.resolve(id, &outcomes).await;
+        fates.sort_by_key(|(place, _)| *place);
+        fates.into_iter().map(|(_, fate)| fate).collect()
+    }
+
+    async fn resolve(&self, id: MessageId, outcomes: &[Outcome]) {
+        if let Err(error) = self.0.spool.resolve(id, outcomes).await {
             let text = format!("{error}; it may be delivered again after the next start");
             self.note(Level::Error, "outcome-not-noted", &[("id", &id), ("text", &text)]);
         }
-        fates.sort_by_key(|(place, _)| *place);
-        fates.into_iter().map(|(_, fate)| fate).collect()
     }
 
     async fn deliver(&self, stored: &Stored, recipient: &Recipient) -> io::Result<Delivered> {
@@ -210,7 +219,7 @@ impl<M: Machine> Spooler<M> {
         let envelope = &stored.message.envelope;
         let waited = self.0.machine.wall_clock().saturating_sub(envelope.received_at);
         let delay = format!("{}.{:03}", waited / 1_000_000, waited / 1000 % 1000);
-        let (id, to) = (&envelope.id, &recipient.mailbox);
+        let (id, to) = (&envelope.id, &format_args!("<{}>", recipient.mailbox));
         match (result, purpose) {
             (Ok(_), _) => {
                 self.note(Level::Info, "delivered", &[("id", id), ("to", to), ("delay", &delay), ("dsn", &"2.0.0")])

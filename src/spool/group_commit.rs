@@ -2,10 +2,11 @@
 //!
 //! While one batch is on its way to the disk the next one gathers; a lone record never waits for company, because a batch
 //! leaves as soon as the one before it has come to its end. One batch is in flight at a time, so what a crash can tear is only
-//! ever the last thing written.
+//! ever the last thing written. A segment begins with a write of its header alone: what an earlier incarnation left there is
+//! never touched before it is known to be old.
 
 use super::record::{Draft, Kind, RECORD_MAX};
-use super::segment::{SEGMENT_HEADER, encode_header};
+use super::segment::{SEGMENT_HEADER, SegmentHeader, encode_header};
 use crate::io::Aligned;
 use crate::io::aligned::blocks;
 use crate::io::wait::Latch;
@@ -59,9 +60,11 @@ pub struct Write {
 pub struct GroupCommit {
     segment_octets: usize,
     epoch: u64,
+    /// Octets of the segment before the current one, if it was written by this run.
+    sealed: usize,
     /// Octets of the current segment that are written or belong to a batch that has left.
     written: usize,
-    /// The gathering batch: its records stand from `SEGMENT_HEADER` on, so that the segment's header fits before the first.
+    /// The gathering batch.
     buffer: Aligned,
     gathered: usize,
     records: u32,
@@ -75,10 +78,11 @@ pub struct GroupCommit {
 impl GroupCommit {
     /// With segments of `segment_octets`, none begun: the first record needs one.
     pub fn new(segment_octets: usize) -> GroupCommit {
-        let buffer = || Aligned::zeroed(SEGMENT_HEADER + RECORD_MAX);
+        let buffer = || Aligned::zeroed(RECORD_MAX);
         GroupCommit {
             segment_octets,
             epoch: 0,
+            sealed: 0,
             written: segment_octets,
             buffer: buffer(),
             gathered: 0,
@@ -89,54 +93,67 @@ impl GroupCommit {
         }
     }
 
+    /// Octets of the largest record that an empty batch at the front of an empty segment has room for.
+    pub fn largest(&self) -> usize {
+        self.buffer.len().min(self.segment_octets.saturating_sub(SEGMENT_HEADER))
+    }
+
     /// Goes on in a fresh segment, as incarnation `epoch`. Only right when nothing is gathered.
     pub fn begin_segment(&mut self, epoch: u64) {
         debug_assert_eq!(self.gathered, 0);
+        self.sealed = if self.epoch + 1 == epoch && self.epoch > 0 { self.written } else { 0 };
         self.epoch = epoch;
         self.written = 0;
     }
 
     /// Puts a record into the gathering batch.
     pub fn place(&mut self, draft: &Draft, kind: Kind) -> Result<Placed, Unplaced> {
-        let start = self.written.max(SEGMENT_HEADER) + self.gathered;
+        let batch = self.written.max(SEGMENT_HEADER);
+        let start = batch + self.gathered;
         if blocks(start + draft.stride()) > self.segment_octets {
             return Err(if self.gathered > 0 { Unplaced::Later } else { Unplaced::NeedsSegment });
         }
-        let place = SEGMENT_HEADER + self.gathered;
-        if place + draft.stride() > self.buffer.len() {
+        if self.gathered + draft.stride() > self.buffer.len() {
             return Err(Unplaced::Later);
         }
-        draft.write(kind, self.epoch, &mut self.buffer[place..]);
+        draft.write(kind, self.epoch, batch as u32, &mut self.buffer[self.gathered..]);
         self.gathered += draft.stride();
         self.records += 1;
         Ok(Placed { epoch: self.epoch, offset: start as u32, ending: self.ending.clone() })
     }
 
-    /// The gathered batch, if there is one and none is in flight; a new one begins to gather.
+    /// The gathered batch, if there is one and none is in flight; a new one begins to gather. Where it is the first of its
+    /// segment, the segment's header comes before it, as a batch without records.
     pub fn leave(&mut self) -> Option<Write> {
         if self.gathered == 0 {
             return None;
         }
         let next = self.spare.take()?;
-        let end = SEGMENT_HEADER + blocks(self.gathered);
-        self.buffer[SEGMENT_HEADER + self.gathered..end].fill(0);
-        let (offset, start) = if self.written == 0 {
-            encode_header(self.epoch, &mut self.buffer);
-            (0, 0)
-        } else {
-            (self.written, SEGMENT_HEADER)
-        };
-        self.written = offset + (end - start);
+        if self.written == 0 {
+            return Some(self.write_header(next));
+        }
+        let end = blocks(self.gathered);
+        self.buffer[self.gathered..end].fill(0);
+        let offset = self.written;
+        self.written += end;
         self.gathered = 0;
         self.left = Some(self.ending.clone());
         Some(Write {
             epoch: self.epoch,
             offset: offset as u64,
             buffer: std::mem::replace(&mut self.buffer, next),
-            range: start..end,
+            range: 0..end,
             records: std::mem::take(&mut self.records),
             ending: std::mem::take(&mut self.ending),
         })
+    }
+
+    fn write_header(&mut self, mut buffer: Aligned) -> Write {
+        let header = SegmentHeader { epoch: self.epoch, sealed: self.sealed as u32 };
+        encode_header(header, &mut buffer);
+        self.written = SEGMENT_HEADER;
+        let ending = Latch::default();
+        Write { epoch: self.epoch, offset: 0, buffer, range: 0..SEGMENT_HEADER, records: 0, ending }
     }
 
     /// The ending of the last record placed so far, if one was ever placed.
@@ -157,6 +174,7 @@ mod tests {
     use crate::mail::MessageId;
     use crate::spool::outcome::{Outcome, OutcomeResult};
     use crate::spool::record::{ALIGNMENT, Header};
+    use crate::spool::segment::decode_header;
 
     fn draft(id: u64, reason: usize) -> Draft {
         let result = OutcomeResult::Deferred { not_before: 0, attempts: 0, reason: "x".repeat(reason).into() };
@@ -173,8 +191,14 @@ mod tests {
         group.begin_segment(5);
         let first = group.place(&draft(1, 10), Kind::Outcomes).expect("a place");
         assert_eq!((first.epoch, first.offset as usize), (5, SEGMENT_HEADER));
+        let write = group.leave().expect("the header");
+        assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, 0, 0..BLOCK, 0));
+        let header = decode_header(&write.buffer[..BLOCK]);
+        assert_eq!(header, Some(SegmentHeader { epoch: 5, sealed: 0 }));
+        assert!(group.leave().is_none(), "one batch in flight");
+        group.returned(write.buffer);
         let write = group.leave().expect("a batch");
-        assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, 0, 0..2 * BLOCK, 1));
+        assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, BLOCK as u64, 0..BLOCK, 1));
 
         let second = group.place(&draft(2, 10), Kind::Outcomes).expect("a place");
         let third = group.place(&draft(3, 10), Kind::Outcomes).expect("a place");
@@ -186,8 +210,19 @@ mod tests {
         assert_eq!((write.offset as usize, write.records), (2 * BLOCK, 2));
         let at = write.range.start + (third.offset - second.offset) as usize;
         let header = Header::decode(&write.buffer[at..]).expect("a record");
-        assert_eq!((header.id, header.epoch), (MessageId(3), 5));
+        assert_eq!((header.id, header.epoch, header.batch as usize), (MessageId(3), 5, 2 * BLOCK));
         assert!(group.leave().is_none(), "nothing gathered");
+
+        group.returned(write.buffer);
+        group.begin_segment(6);
+        group.place(&draft(4, 10), Kind::Outcomes).expect("a place");
+        let write = group.leave().expect("the header");
+        let header = decode_header(&write.buffer[..BLOCK]);
+        assert_eq!(
+            header,
+            Some(SegmentHeader { epoch: 6, sealed: 3 * BLOCK as u32 }),
+            "what was written before is sealed"
+        );
     }
 
     #[test]

@@ -38,6 +38,18 @@ pub(super) struct Segment<F> {
     pub file: F,
 }
 
+/// The segments of a log as recovery sorted them.
+pub(super) struct Segments<F> {
+    /// By incarnation.
+    pub in_use: Vec<(u64, Segment<F>)>,
+    /// Oldest first.
+    pub free: Vec<Segment<F>>,
+    /// The incarnation that the next one begins.
+    pub next_epoch: u64,
+    /// The number of the next file.
+    pub next_slot: u32,
+}
+
 /// A segment in use and how many messages need it.
 #[derive(Debug)]
 struct InUse<F> {
@@ -107,18 +119,15 @@ pub(super) enum Purpose {
 }
 
 impl<M: Machine> Log<M> {
-    /// Over segments that recovery sorted into those in use, by incarnation, and free ones, oldest first.
+    /// Over the segments that recovery found.
     pub fn new(
         machine: M,
         directory: &Path,
         settings: Settings,
-        in_use: Vec<(u64, Segment<DiskFile<M>>)>,
-        free: Vec<Segment<DiskFile<M>>>,
-        next_epoch: u64,
+        segments: Segments<DiskFile<M>>,
         report: Box<dyn Fn(LogEvent)>,
     ) -> Log<M> {
-        let slots = in_use.iter().map(|(_, segment)| segment).chain(&free).map(|segment| segment.slot + 1);
-        let next_slot = slots.max().unwrap_or(0);
+        let Segments { in_use, free, next_epoch, next_slot } = segments;
         let in_use = in_use.into_iter().map(|(epoch, segment)| (epoch, InUse { segment, pins: 0 })).collect();
         Log(Rc::new(State {
             machine,
@@ -163,11 +172,18 @@ impl<M: Machine> Log<M> {
 
     /// Puts a record into the next batch, waiting for room as long as there is a prospect of some.
     pub async fn place(&self, draft: &Draft, kind: Kind, purpose: Purpose) -> Result<Placed, StoreError> {
+        if draft.stride() > self.0.group.borrow().largest() {
+            return Err(StoreError::TooLarge);
+        }
         loop {
             if self.0.closed.get() {
                 return Err(StoreError::Closed);
             }
-            let placed = self.0.group.borrow_mut().place(draft, kind);
+            let placed = match purpose {
+                // Mail that is still being received must not fill the segment that was kept for outcomes.
+                Purpose::Intake if self.0.free.borrow().is_empty() => Err(Unplaced::NeedsSegment),
+                _ => self.0.group.borrow_mut().place(draft, kind),
+            };
             match placed {
                 Ok(placed) => {
                     self.0.gathered.ring();

@@ -43,6 +43,9 @@ pub enum StoreError {
     /// No room; there may be some later.
     #[error("the spool is full")]
     Full,
+    /// It is larger than a record, or a chain of them, can be: never to be taken.
+    #[error("the message is larger than the spool can hold")]
+    TooLarge,
     /// Writing failed earlier: this spool takes nothing until the next start.
     #[error("the spool is closed after a write error")]
     Closed,

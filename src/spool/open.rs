@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use super::log::{Log, LogEvent, Segment};
-use super::recovery::{Recovered, Recovery};
-use super::segment::{SEGMENT_HEADER, decode_header, path, slot};
+use super::log::{Log, LogEvent, Segment, Segments};
+use super::recovery::{Recovered, Recovery, incarnation};
+use super::segment::{SEGMENT_HEADER, SegmentHeader, decode_header, path, slot};
 use super::store::Spool;
 use crate::io::aligned::{Aligned, blocks};
 use crate::io::{Disk, File, Machine, Open};
@@ -22,6 +22,8 @@ pub struct Opened<M: Machine> {
     pub records: u64,
     /// Files that hold what was damaged.
     pub quarantined: Vec<PathBuf>,
+    /// Segments that could not be read, or whose damage could not be set aside, and why. They are left as they are.
+    pub unreadable: Vec<(PathBuf, io::Error)>,
     /// The newest id found; new ones must be above it.
     pub newest: Option<MessageId>,
     /// Writes go past the page cache.
@@ -30,7 +32,18 @@ pub struct Opened<M: Machine> {
 
 struct Found<F> {
     epoch: Option<u64>,
+    /// What it says of the incarnation before it.
+    sealed: u32,
     segment: Segment<F>,
+    /// It must not be used again in this run: what it holds could not be read, or not be set aside.
+    untouchable: bool,
+}
+
+/// What went wrong, so far as it could be helped.
+#[derive(Default)]
+struct Trouble {
+    quarantined: Vec<PathBuf>,
+    unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 type DiskFile<M> = <<M as Machine>::Disk as Disk>::File;
@@ -44,28 +57,39 @@ impl<M: Machine> Spool<M> {
         report: Box<dyn Fn(LogEvent)>,
     ) -> io::Result<Opened<M>> {
         make_directory(&machine, directory).await?;
-        let mut found = find_segments(&machine, directory).await?;
+        let mut trouble = Trouble::default();
+        let mut found = find_segments(&machine, directory, &mut trouble).await?;
         found.sort_by_key(|found| (found.epoch, found.segment.slot));
         let direct = found.first().map(|found| found.segment.file.is_direct());
-        let (recovered, quarantined) = recover(&machine, directory, &found).await?;
+        let recovered = recover(&machine, directory, &mut found, &mut trouble).await;
+        let Trouble { quarantined, unreadable } = trouble;
 
         let needed = recovered.survivors.iter().flat_map(|survivor| &survivor.message.extents);
         let oldest = needed.map(|extent| extent.epoch).min().unwrap_or(u64::MAX);
-        let next_epoch = found.iter().filter_map(|found| found.epoch).max().unwrap_or(0) + 1;
-        let (mut in_use, mut free) = (Vec::new(), Vec::new());
-        for Found { epoch, segment } in found {
+        // Epochs go up by one, so those that could not be read are at most as many above the highest that could.
+        let highest = found.iter().filter_map(|found| found.epoch).max().unwrap_or(0);
+        let next_epoch = highest + 1 + unreadable.len() as u64;
+        let (mut in_use, mut free, mut untouchable) = (Vec::new(), Vec::new(), Vec::new());
+        for Found { epoch, segment, untouchable: kept, .. } in found {
+            untouchable.extend(epoch.filter(|_| kept));
             match epoch {
                 Some(epoch) if epoch >= oldest => in_use.push((epoch, segment)),
+                _ if kept => {}
                 _ if segment.octets == settings.segment_octets => free.push(segment),
                 _ => machine.disk().remove(&path(directory, segment.slot)).await?,
             }
         }
+        // Above every number that a file has, read or not.
+        let names = machine.disk().list(directory).await?;
+        let next_slot = names.iter().filter_map(|name| slot(name)).max().map_or(0, |slot| slot + 1);
         let max_messages = settings.max_messages;
-        let log = Log::new(machine, directory, settings, in_use, free, next_epoch, report);
+        let segments = Segments { in_use, free, next_epoch, next_slot };
+        let log = Log::new(machine, directory, settings, segments, report);
+        untouchable.into_iter().for_each(|epoch| log.pin(epoch));
         log.start();
         let Recovered { survivors, records, newest, .. } = recovered;
         let spool = Spool::new(log, max_messages, &survivors);
-        Ok(Opened { spool, messages: survivors.len(), records, quarantined, newest, direct })
+        Ok(Opened { spool, messages: survivors.len(), records, quarantined, unreadable, newest, direct })
     }
 }
 
@@ -81,12 +105,24 @@ async fn make_directory<M: Machine>(machine: &M, directory: &Path) -> io::Result
     }
 }
 
-/// Opens all segments of a log; leftovers of ones that were never finished are removed.
-async fn find_segments<M: Machine>(machine: &M, directory: &Path) -> io::Result<Vec<Found<DiskFile<M>>>> {
+/// Opens all segments of a log; leftovers of ones that were never finished are removed. One that cannot be read is noted and
+/// left where it is.
+async fn find_segments<M: Machine>(
+    machine: &M,
+    directory: &Path,
+    trouble: &mut Trouble,
+) -> io::Result<Vec<Found<DiskFile<M>>>> {
     let mut found = Vec::new();
     for name in machine.disk().list(directory).await? {
         match slot(&name) {
-            Some(slot) => found.push(open_segment(machine, directory, slot).await?),
+            Some(slot) => match open_segment(machine, directory, slot).await {
+                Ok(Some(segment)) => found.push(segment),
+                Ok(None) => match set_file_aside(machine, directory, &name).await {
+                    Ok(kept) => trouble.quarantined.push(kept),
+                    Err(error) => trouble.unreadable.push((directory.join(&name), error)),
+                },
+                Err(error) => trouble.unreadable.push((directory.join(&name), error)),
+            },
             None if name.ends_with(".new") => machine.disk().remove(&directory.join(&name)).await?,
             None => {}
         }
@@ -94,42 +130,112 @@ async fn find_segments<M: Machine>(machine: &M, directory: &Path) -> io::Result<
     Ok(found)
 }
 
-async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> io::Result<Found<DiskFile<M>>> {
+/// Opens a segment; `None` where nothing in it is whole although it is not blank.
+async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> io::Result<Option<Found<DiskFile<M>>>> {
     let file = machine.disk().open(&path(directory, slot), Open::Direct).await?;
     // What is read must be what the disk holds, not what an earlier process left in a cache on its way there.
     file.sync().await?;
     let octets = file.length().await?;
     let (result, header) = file.read_at(Aligned::zeroed(SEGMENT_HEADER), SEGMENT_HEADER, 0).await;
-    let epoch = decode_header(&header[..result?]);
-    Ok(Found { epoch, segment: Segment { slot, octets, file } })
+    let segment = Segment { slot, octets, file };
+    if let Some(SegmentHeader { epoch, sealed }) = decode_header(&header[..result?]) {
+        return Ok(Some(Found { epoch: Some(epoch), sealed, segment, untouchable: false }));
+    }
+    // A header that was damaged must not cost the mail behind it.
+    let octets = read_all(&segment).await?;
+    let epoch = incarnation(&octets);
+    let blank = octets.iter().all(|octet| *octet == 0);
+    Ok((epoch.is_some() || blank).then_some(Found { epoch, sealed: 0, segment, untouchable: false }))
+}
+
+/// Moves a file out of the log, durably.
+async fn set_file_aside<M: Machine>(machine: &M, log: &Path, name: &str) -> io::Result<PathBuf> {
+    let directory = log.join("quarantine");
+    make_directory(machine, &directory).await?;
+    let path = directory.join(name);
+    machine.disk().rename(&log.join(name), &path).await?;
+    machine.disk().sync_directory(&directory).await?;
+    machine.disk().sync_directory(log).await?;
+    Ok(path)
+}
+
+/// Reads all of a segment; what a file is short of its last block is blank.
+async fn read_all<F: File>(segment: &Segment<F>) -> io::Result<Aligned> {
+    let length = blocks(segment.octets as usize);
+    let (result, buffer) = segment.file.read_at(Aligned::zeroed(length), length, 0).await;
+    result.map(|_| buffer)
 }
 
 /// Reads all segments in order and sets damage aside.
 async fn recover<M: Machine>(
     machine: &M,
     directory: &Path,
-    found: &[Found<DiskFile<M>>],
-) -> io::Result<(Recovered, Vec<PathBuf>)> {
+    found: &mut [Found<DiskFile<M>>],
+    trouble: &mut Trouble,
+) -> Recovered {
     let mut recovery = Recovery::default();
-    let mut quarantined = Vec::new();
-    for Found { epoch, segment } in found {
-        let Some(epoch) = *epoch else { continue };
-        let length = blocks(segment.octets as usize);
-        let (result, octets) = segment.file.read_at(Aligned::zeroed(length), length, 0).await;
-        let damage = recovery.read_segment(epoch, &octets[..result?]);
-        for range in damage {
-            let name = format!("{epoch:08}-{:08}", range.start);
-            quarantined.push(set_aside(machine, directory, &name, &octets[range]).await?);
+    for place in 0..found.len() {
+        let Some(epoch) = found[place].epoch else { continue };
+        let next = found.get(place + 1).filter(|next| next.epoch == Some(epoch + 1));
+        let sealed = next.map_or(0, |next| next.sealed);
+        match read_all(&found[place].segment).await {
+            Ok(octets) => {
+                for range in recovery.read_segment(epoch, &octets, sealed) {
+                    keep(machine, directory, &mut found[place], range.start, &octets[range], trouble).await;
+                }
+            }
+            Err(error) => found[place].give_up(directory, error, trouble),
         }
     }
-    Ok((recovery.finish(), quarantined))
+    let recovered = recovery.finish();
+    for extent in recovered.incomplete.iter().filter_map(|message| message.message.extents.last()) {
+        let Some(holder) = found.iter_mut().find(|found| found.epoch == Some(extent.epoch)) else { continue };
+        match read_all(&holder.segment).await {
+            Ok(octets) => {
+                let start = extent.offset as usize;
+                let record = octets.get(start..start + extent.record_octets()).unwrap_or_default();
+                keep(machine, directory, holder, start, record, trouble).await;
+            }
+            Err(error) => holder.give_up(directory, error, trouble),
+        }
+    }
+    recovered
 }
 
-/// Copies damaged octets to a file of their own, durably.
-async fn set_aside<M: Machine>(machine: &M, log: &Path, name: &str, octets: &[u8]) -> io::Result<PathBuf> {
+impl<F> Found<F> {
+    /// Leaves the segment as it is.
+    fn give_up(&mut self, directory: &Path, error: io::Error, trouble: &mut Trouble) {
+        self.untouchable = true;
+        trouble.unreadable.push((path(directory, self.segment.slot), error));
+    }
+}
+
+/// Sets damage aside; where that fails, the segment that holds it is left as it is.
+async fn keep<M: Machine>(
+    machine: &M,
+    directory: &Path,
+    holder: &mut Found<DiskFile<M>>,
+    start: usize,
+    octets: &[u8],
+    trouble: &mut Trouble,
+) {
+    match set_aside(machine, directory, holder.epoch.unwrap_or(0), start, octets).await {
+        Ok(kept) => trouble.quarantined.push(kept),
+        Err(error) => holder.give_up(directory, error, trouble),
+    }
+}
+
+/// Copies octets that stood `start` octets into a segment to a file of their own, durably.
+async fn set_aside<M: Machine>(
+    machine: &M,
+    log: &Path,
+    epoch: u64,
+    start: usize,
+    octets: &[u8],
+) -> io::Result<PathBuf> {
     let directory = log.join("quarantine");
     make_directory(machine, &directory).await?;
-    let path = directory.join(name);
+    let path = directory.join(format!("{epoch:08}-{start:08}"));
     let file = machine.disk().open(&path, Open::Create).await?;
     let mut buffer = Aligned::zeroed(octets.len());
     buffer[..octets.len()].copy_from_slice(octets);
@@ -137,4 +243,192 @@ async fn set_aside<M: Machine>(machine: &M, log: &Path, name: &str, octets: &[u8
     file.sync().await?;
     machine.disk().sync_directory(&directory).await?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sim::{Fault, Operation, SimMachine, World, errno};
+    use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::spool::{Outcome, OutcomeResult, StoreError};
+
+    const LOG: &str = "/log";
+
+    fn settings(segment_octets: u64) -> Settings {
+        Settings { segment_octets, prepared: 1, max_segments: 16, reserve_octets: 0, max_messages: 100 }
+    }
+
+    async fn open(machine: SimMachine, segment_octets: u64) -> Opened<SimMachine> {
+        let opened = Spool::open(machine, LOG.as_ref(), settings(segment_octets), Box::new(|_| {}));
+        opened.await.expect("any state of a log can be opened")
+    }
+
+    fn envelope(id: u64) -> Envelope {
+        Envelope {
+            id: MessageId(id),
+            session: SessionId(1),
+            received_at: 1,
+            reverse_path: ReversePath::Null,
+            recipients: vec![Mailbox::parse("you@localhost").expect("a mailbox")],
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            client: Client {
+                address: "192.0.2.1:25".parse().expect("an address"),
+                helo: "client.example".into(),
+                protocol: Protocol::Esmtp,
+            },
+        }
+    }
+
+    async fn store(spool: &Spool<SimMachine>, id: u64, content: &[u8]) {
+        let mut incoming = spool.incoming(envelope(id));
+        incoming.push(content).await.expect("there is room");
+        incoming.commit(&Content::default()).await.expect("there is room");
+    }
+
+    async fn content(spool: &Spool<SimMachine>, id: u64) -> Vec<u8> {
+        let stored = spool.read(MessageId(id)).await.expect("it is there");
+        let mut all = Vec::new();
+        let read = spool.read_content(&stored, async |slice| {
+            all.extend_from_slice(slice);
+            Ok(())
+        });
+        read.await.expect("it is whole");
+        all
+    }
+
+    fn names(world: &World) -> Vec<String> {
+        world.disk().list(LOG).expect("it is there")
+    }
+
+    #[test]
+    fn a_log_is_made_and_found_again() {
+        let world = World::new(1);
+        let machine = world.machine();
+        let large: Vec<_> = (0..600_000u32).map(|number| number as u8).collect();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.records, opened.newest), (0, 0, None));
+            store(&opened.spool, 7, b"small").await;
+            store(&opened.spool, 8, &large).await;
+        });
+        world.crash();
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.records, opened.newest), (2, 4, Some(MessageId(8))));
+            assert_eq!(opened.quarantined, Vec::<PathBuf>::new());
+            assert_eq!(opened.spool.take_due(0), Some(MessageId(7)));
+            assert_eq!(content(&opened.spool, 7).await, b"small");
+            assert!(content(&opened.spool, 8).await == large);
+        });
+    }
+
+    #[test]
+    fn what_was_never_finished_goes_and_what_is_not_ours_stays() {
+        let world = World::new(1);
+        world.disk().make_directory(LOG).expect("the disk is empty");
+        for name in ["segment-000004.new", "segment-000009", "notes", "segment-"] {
+            world.disk().write(format!("{LOG}/{name}"), b"whatever").expect("written");
+        }
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            store(&opened.spool, 7, b"small").await;
+        });
+        let names = names(&world);
+        assert!(names.contains(&"notes".to_owned()) && names.contains(&"segment-".to_owned()), "{names:?}");
+        assert!(names.iter().all(|name| !name.ends_with("4.new") && name != "segment-000009"), "{names:?}");
+    }
+
+    #[test]
+    fn a_segment_in_which_nothing_is_whole_is_kept_and_a_blank_one_is_used() {
+        let world = World::new(1);
+        world.disk().make_directory(LOG).expect("the disk is empty");
+        world.disk().write(format!("{LOG}/segment-000003"), &[0xAA; 8192]).expect("written");
+        world.disk().write(format!("{LOG}/segment-000004"), &[0; 128 * 1024]).expect("written");
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            assert_eq!(opened.quarantined, [PathBuf::from(LOG).join("quarantine/segment-000003")]);
+            store(&opened.spool, 7, b"small").await;
+        });
+        let kept = world.disk().read(format!("{LOG}/quarantine/segment-000003")).expect("it is there");
+        assert!(kept == [0xAA; 8192]);
+        assert!(names(&world).contains(&"segment-000004".to_owned()));
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_read_costs_only_itself_and_is_left_as_it_is() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            for id in 1..5 {
+                store(&opened.spool, id, &[b'x'; 60_000]).await;
+            }
+        });
+        world.kill();
+        let machine = world.restart();
+        let broken = PathBuf::from(LOG).join("segment-000001");
+        let before = world.disk().read(&broken).expect("it is there");
+        let fails = broken.clone();
+        world.faults().add(Fault::fail(Operation::Read, errno::EIO).at(move |path| path == fails));
+        let spool = world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            assert_eq!(opened.unreadable.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&broken]);
+            assert!((1..4).contains(&opened.messages), "{} of 4", opened.messages);
+            for id in 10..20 {
+                store(&opened.spool, id, &[b'y'; 60_000]).await;
+            }
+            opened.spool
+        });
+        drop(spool);
+        assert!(world.disk().read(&broken).expect("it is there") == before);
+    }
+
+    #[test]
+    fn what_no_record_can_hold_is_refused_at_once() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            let mut incoming = opened.spool.incoming(envelope(9));
+            // A chunk of the usual size is larger than these segments.
+            assert_eq!(incoming.push(&[b'x'; 300_000]).await, Err(StoreError::TooLarge));
+            drop(incoming);
+            store(&opened.spool, 7, b"small").await;
+        });
+    }
+
+    #[test]
+    fn segments_of_an_earlier_size_go_when_nobody_needs_them_any_more() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            for id in 0..4 {
+                store(&opened.spool, id, &[b'x'; 50_000]).await;
+            }
+        });
+        world.kill();
+        let machine = world.restart();
+        let spool = world.block_on(async {
+            let opened = open(machine, 256 * 1024).await;
+            assert_eq!(opened.messages, 4);
+            for id in 0..4 {
+                assert_eq!(content(&opened.spool, id).await.len(), 50_000);
+                let outcome = Outcome { recipient: 0, result: OutcomeResult::Delivered };
+                opened.spool.resolve(MessageId(id), &[outcome]).await.expect("noted");
+            }
+            store(&opened.spool, 9, b"new").await;
+            opened.spool
+        });
+        world.run(std::time::Duration::from_secs(5));
+        assert!(spool.is_some_and(|spool| spool.len() == 1));
+        for name in names(&world) {
+            let length = world.disk().read(format!("{LOG}/{name}")).expect("listed").len();
+            assert_eq!(length, 256 * 1024, "{name}");
+        }
+    }
 }

@@ -71,6 +71,9 @@ pub struct Header {
     pub envelope: u32,
     /// CRC32C of everything behind the header.
     pub checksum: u32,
+    /// Octets from the segment's start to the batch that the record was written with: all that stands before it was on stable
+    /// storage by then.
+    pub batch: u32,
 }
 
 impl Header {
@@ -95,6 +98,7 @@ impl Header {
             length: rest.u32().ok()?,
             envelope: rest.u32().ok()?,
             checksum: rest.u32().ok()?,
+            batch: rest.u32().ok()?,
         };
         let length = header.length as usize;
         (HEADER..=RECORD_MAX).contains(&length).then_some(())?;
@@ -111,7 +115,8 @@ impl Header {
         record[24..28].copy_from_slice(&self.length.to_le_bytes());
         record[28..32].copy_from_slice(&self.envelope.to_le_bytes());
         record[32..36].copy_from_slice(&self.checksum.to_le_bytes());
-        record[36..44].fill(0);
+        record[36..40].copy_from_slice(&self.batch.to_le_bytes());
+        record[40..44].fill(0);
         let checksum = crc32c::crc32c(&record[..44]);
         record[44..48].copy_from_slice(&checksum.to_le_bytes());
     }
@@ -200,9 +205,9 @@ impl Draft {
         self.octets.len().next_multiple_of(ALIGNMENT)
     }
 
-    /// Writes the finished record to the front of `place` (at least [`Draft::stride`] octets), as part of segment incarnation
-    /// `epoch`.
-    pub fn write(&self, kind: Kind, epoch: u64, place: &mut [u8]) {
+    /// Writes the finished record to the front of `place` (at least [`Draft::stride`] octets), as part of the batch that begins
+    /// at octet `batch` of segment incarnation `epoch`.
+    pub fn write(&self, kind: Kind, epoch: u64, batch: u32, place: &mut [u8]) {
         let (record, padding) = place[..self.stride()].split_at_mut(self.octets.len());
         record.copy_from_slice(&self.octets);
         padding.fill(0);
@@ -213,6 +218,7 @@ impl Draft {
             length: self.octets.len() as u32,
             envelope: self.envelope as u32,
             checksum: crc32c::crc32c(&self.octets[HEADER..]),
+            batch,
         };
         header.encode(record);
     }
@@ -311,11 +317,11 @@ mod tests {
             draft.push(&body);
             draft.set_findings(&content);
             let mut place = vec![0xAA; draft.stride() + 7];
-            draft.write(Kind::Message, 12, &mut place);
+            draft.write(Kind::Message, 12, 4096, &mut place);
 
             let header = Header::decode(&place).expect("a header");
             prop_assert!(header.matches(&place));
-            prop_assert_eq!((header.kind, header.epoch, header.id), (Kind::Message, 12, MessageId(77)));
+            prop_assert_eq!((header.kind, header.epoch, header.id, header.batch), (Kind::Message, 12, MessageId(77), 4096));
             let message = Message::decode(&header, &place, 8192).expect("a message");
             prop_assert_eq!(&message.envelope, &envelope());
             prop_assert_eq!(message.content, content);
@@ -331,7 +337,7 @@ mod tests {
             let mut draft = Draft::message(&envelope(), &[], Vec::new());
             draft.push(&[b'x'; 300]);
             let mut place = vec![0; draft.stride()];
-            draft.write(Kind::Message, 12, &mut place);
+            draft.write(Kind::Message, 12, 4096, &mut place);
             let header = Header::decode(&place).expect("a header");
             place[position] ^= change;
             prop_assert!(Header::decode(&place) != Some(header) || !header.matches(&place));
@@ -340,7 +346,7 @@ mod tests {
         #[test]
         fn any_octets_are_read_without_harm(octets in proptest::collection::vec(any::<u8>(), 0..300), length in 0u32..300, section in 0u32..300) {
             let _ = Header::decode(&octets);
-            let header = Header { kind: Kind::Message, epoch: 1, id: MessageId(1), length: length.max(HEADER as u32 + section), envelope: section, checksum: 0 };
+            let header = Header { kind: Kind::Message, epoch: 1, id: MessageId(1), length: length.max(HEADER as u32 + section), envelope: section, checksum: 0, batch: 0 };
             let _ = header.matches(&octets);
             let _ = Message::decode(&header, &octets, u32::MAX);
             let _ = outcomes(&header, &octets);

@@ -2,7 +2,8 @@
 //!
 //! Total: any octets at all lead to a result. A record is believed if its header, its checksum and its segment's incarnation
 //! agree; a message if all of its content is there. What is neither a whole record nor blank nor left over from an earlier
-//! incarnation, and has whole records behind it, is damage and is set aside.
+//! incarnation is damage and is set aside, if it was on stable storage once: a record behind it was written with a later batch,
+//! or the next segment says so. Else it is what a crash left of the last batch, which nobody was told of.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -31,6 +32,8 @@ pub struct Survivor {
 pub struct Recovered {
     /// Messages with something left to do, oldest first.
     pub survivors: Vec<Survivor>,
+    /// Messages with something left to do that lack a part of their content, oldest first.
+    pub incomplete: Vec<Survivor>,
     /// Whole records seen.
     pub records: u64,
     /// The newest id seen; new ones must be above it.
@@ -46,21 +49,20 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Reads one segment; `octets` are all of it, its header block included. Segments must come in the order of their epochs.
-    /// Returns where octets stand that are no record of ours though records should: to be kept before it is used again.
-    pub fn read_segment(&mut self, epoch: u64, octets: &[u8]) -> Vec<Range<usize>> {
+    /// Reads one segment; `octets` are all of it, its header block included, and the first `sealed` of them were on stable
+    /// storage once, as the next segment says. Segments must come in the order of their epochs. Returns where octets stand that
+    /// are no record of ours though records should: to be kept before it is used again.
+    pub fn read_segment(&mut self, epoch: u64, octets: &[u8], sealed: u32) -> Vec<Range<usize>> {
         let mut damage = Vec::new();
+        let mut gaps = Vec::new();
         let mut position = SEGMENT_HEADER;
+        let mut sealed = (sealed as usize).min(octets.len());
         let mut doubtful: Option<usize> = None;
         while position < octets.len() {
             match whole_record(epoch, &octets[position..]) {
                 Some(header) => {
-                    damage.extend(
-                        doubtful
-                            .take()
-                            .map(|start| start..position)
-                            .filter(|gap| is_damage(epoch, &octets[gap.clone()])),
-                    );
+                    gaps.extend(doubtful.take().map(|start| start..position));
+                    sealed = sealed.max(position.min(header.batch as usize));
                     let end = position + header.length as usize;
                     if !self.read_record(&header, &octets[position..end], position as u32) {
                         damage.push(position..end);
@@ -69,20 +71,21 @@ impl Recovery {
                 }
                 None => {
                     doubtful.get_or_insert(position);
-                    position += ALIGNMENT;
-                    // Nothing but padding between here and the next block is the common case: step over it in one go.
-                    let block_end = position.next_multiple_of(BLOCK).min(octets.len());
-                    if octets[position..block_end].iter().all(|octet| *octet == 0) {
-                        position = block_end;
-                    }
+                    position = skip(octets, position);
                 }
             }
         }
-        // What stands behind the last whole record was never acknowledged: a batch cut off in the middle, or nothing.
+        gaps.extend(doubtful.map(|start| start..octets.len()));
+        for gap in gaps {
+            let gap = gap.start..gap.end.min(sealed);
+            if gap.start < gap.end && is_damage(epoch, &octets[gap.clone()]) {
+                damage.push(gap);
+            }
+        }
         damage
     }
 
-    /// Takes in one whole record; false if it makes no sense or lacks content that it refers to.
+    /// Takes in one whole record; false if it makes no sense.
     fn read_record(&mut self, header: &Header, record: &[u8], offset: u32) -> bool {
         self.found.records += 1;
         self.found.newest = self.found.newest.max(Some(header.id));
@@ -90,20 +93,15 @@ impl Recovery {
             Kind::Chunk => self.content.insert(header.extent(offset)),
             Kind::Message => {
                 self.content.insert(header.extent(offset));
-                Message::decode(header, record, offset).is_ok_and(|message| self.read_message(message))
+                Message::decode(header, record, offset).map(|message| self.read_message(message)).is_ok()
             }
             Kind::Outcomes => outcomes(header, record).map(|outcomes| self.read_outcomes(header.id, &outcomes)).is_ok(),
         }
     }
 
-    /// Takes in a message; false if content that it needs is not there.
-    fn read_message(&mut self, message: Message) -> bool {
-        if message.extents.iter().any(|extent| !self.content.contains(extent)) {
-            return false;
-        }
+    fn read_message(&mut self, message: Message) {
         let survivor = Survivor { message, resolved: HashSet::new(), not_before: 0, attempts: 0 };
         self.messages.insert(survivor.message.envelope.id, survivor);
-        true
     }
 
     fn read_outcomes(&mut self, id: MessageId, outcomes: &[Outcome]) {
@@ -120,16 +118,48 @@ impl Recovery {
                 }
             }
         }
-        if survivor.resolved.len() >= survivor.message.envelope.recipients.len() {
+        let recipients = survivor.message.envelope.recipients.len();
+        if (0..recipients as u32).all(|recipient| survivor.resolved.contains(&recipient)) {
             self.messages.remove(&id);
         }
     }
 
-    /// All segments were read.
+    /// All segments were read. Only now is it known which messages lack content that they need: of a resolved one, some may
+    /// have been overwritten already.
     pub fn finish(mut self) -> Recovered {
-        self.found.survivors = self.messages.into_values().collect();
-        self.found.survivors.sort_by_key(|survivor| survivor.message.envelope.id);
+        let whole = |survivor: &Survivor| survivor.message.extents.iter().all(|extent| self.content.contains(extent));
+        (self.found.survivors, self.found.incomplete) = self.messages.into_values().partition(whole);
+        for messages in [&mut self.found.survivors, &mut self.found.incomplete] {
+            messages.sort_by_key(|survivor| survivor.message.envelope.id);
+        }
         self.found
+    }
+}
+
+/// The incarnation of a segment whose header is not whole: the newest that has a whole record there. `octets` are all of it;
+/// `None` where none has, as in a segment that was never used.
+pub fn incarnation(octets: &[u8]) -> Option<u64> {
+    let (mut position, mut newest) = (SEGMENT_HEADER, None);
+    while let Some(rest) = octets.get(position..).filter(|rest| !rest.is_empty()) {
+        match Header::decode(rest).filter(|header| header.matches(rest)) {
+            Some(header) => {
+                newest = newest.max(Some(header.epoch));
+                position += header.stride();
+            }
+            None => position = skip(octets, position),
+        }
+    }
+    newest
+}
+
+/// Where a record may begin behind `position`, at which none does. Nothing but padding between here and the next block is the
+/// common case: it is stepped over in one go.
+fn skip(octets: &[u8], position: usize) -> usize {
+    let next = position + ALIGNMENT;
+    let block_end = next.next_multiple_of(BLOCK).min(octets.len());
+    match octets.get(next..block_end) {
+        Some(padding) if padding.iter().all(|octet| *octet == 0) => block_end,
+        _ => next,
     }
 }
 
@@ -149,4 +179,243 @@ fn is_damage(epoch: u64, mut gap: &[u8]) -> bool {
 /// The header of the record at the front of `octets`, if it is whole and of this incarnation.
 fn whole_record(epoch: u64, octets: &[u8]) -> Option<Header> {
     Header::decode(octets).filter(|header| header.epoch == epoch && header.matches(octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::spool::group_commit::GroupCommit;
+    use crate::spool::record::Draft;
+    use proptest::prelude::*;
+
+    const OCTETS: usize = 64 * BLOCK;
+
+    fn envelope(id: u64) -> Envelope {
+        Envelope {
+            id: MessageId(id),
+            session: SessionId(1),
+            received_at: id,
+            reverse_path: ReversePath::Null,
+            recipients: ["a@localhost", "b@localhost"].map(|text| Mailbox::parse(text).expect("a mailbox")).to_vec(),
+            body: BodyType::SevenBit,
+            smtputf8: false,
+            client: Client {
+                address: "192.0.2.1:25".parse().expect("an address"),
+                helo: "client.example".into(),
+                protocol: Protocol::Esmtp,
+            },
+        }
+    }
+
+    fn message(id: u64, content: usize, extents: &[Extent]) -> Draft {
+        let mut draft = Draft::message(&envelope(id), extents, Vec::new());
+        draft.push(&vec![b'x'; content]);
+        draft.set_findings(&Content { octets: content as u64, ..Content::default() });
+        draft
+    }
+
+    fn outcome(recipient: u32, result: OutcomeResult) -> Outcome {
+        Outcome { recipient, result }
+    }
+
+    /// A segment as the group commit writes it.
+    struct Segment {
+        group: GroupCommit,
+        octets: Vec<u8>,
+        epoch: u64,
+    }
+
+    impl Segment {
+        fn over(octets: Vec<u8>, epoch: u64) -> Segment {
+            let mut group = GroupCommit::new(OCTETS);
+            group.begin_segment(epoch);
+            Segment { group, octets, epoch }
+        }
+
+        fn new(epoch: u64) -> Segment {
+            Segment::over(vec![0; OCTETS], epoch)
+        }
+
+        /// Writes records as one batch; where each stands.
+        fn batch(&mut self, drafts: &[(&Draft, Kind)]) -> Vec<Extent> {
+            let place = |(draft, kind): &(&Draft, Kind)| {
+                let placed = self.group.place(draft, *kind).expect("there is room");
+                draft.extent(self.epoch, placed.offset)
+            };
+            let places = drafts.iter().map(place).collect();
+            while let Some(write) = self.group.leave() {
+                let offset = write.offset as usize;
+                self.octets[offset..offset + write.range.len()].copy_from_slice(&write.buffer[write.range.clone()]);
+                self.group.returned(write.buffer);
+            }
+            places
+        }
+
+        fn message(&mut self, id: u64, content: usize) -> Extent {
+            self.batch(&[(&message(id, content, &[]), Kind::Message)])[0]
+        }
+    }
+
+    /// What recovery makes of one segment, and the damage in it.
+    fn recover(epoch: u64, octets: &[u8], sealed: u32) -> (Recovered, Vec<Range<usize>>) {
+        let mut recovery = Recovery::default();
+        let damage = recovery.read_segment(epoch, octets, sealed);
+        (recovery.finish(), damage)
+    }
+
+    fn ids(messages: &[Survivor]) -> Vec<u64> {
+        messages.iter().map(|survivor| survivor.message.envelope.id.0).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn octets_that_mean_nothing_are_read_without_harm(
+            octets in proptest::collection::vec(any::<u8>(), 0..3 * BLOCK),
+            epoch: u64,
+            sealed: u32,
+        ) {
+            let (recovered, _) = recover(epoch, &octets, sealed);
+            prop_assert_eq!((recovered.survivors.len(), recovered.records), (0, 0));
+            prop_assert_eq!(incarnation(&octets), None);
+        }
+
+        #[test]
+        fn damage_is_found_and_spares_the_others(
+            sizes in proptest::collection::vec(0usize..9000, 2..12),
+            start in BLOCK..OCTETS,
+            garbage in proptest::collection::vec(1u8..=255, 1..20_000),
+        ) {
+            let mut segment = Segment::new(7);
+            let places: Vec<_> = sizes.iter().enumerate().map(|(id, size)| segment.message(id as u64, *size)).collect();
+            let end = (start + garbage.len()).min(OCTETS);
+            let hit = |place: &Extent| {
+                (place.offset as usize) < end && start < place.offset as usize + place.record_octets()
+            };
+            let known = places.last().map_or(0, |place| place.offset + place.record_octets() as u32);
+            segment.octets[start..end].iter_mut().zip(&garbage).for_each(|(octet, change)| *octet ^= change);
+
+            let (recovered, damage) = recover(7, &segment.octets, known);
+            let spared: Vec<_> = (0..places.len() as u64).filter(|id| !hit(&places[*id as usize])).collect();
+            prop_assert_eq!(&ids(&recovered.survivors), &spared);
+            for place in places.iter().filter(|place| hit(place)) {
+                let kept = |range: &Range<usize>| range.start <= place.offset as usize
+                    && place.offset as usize + place.record_octets() <= range.end;
+                prop_assert!(damage.iter().any(kept), "{place:?} {damage:?}");
+            }
+            // Damage to what lies between records is damage too.
+            let last_whole = spared.last().map_or(BLOCK, |id| places[*id as usize].offset as usize);
+            let is_whole = |octet: usize| places.iter().filter(|place| !hit(place)).any(|place| {
+                let stride = place.record_octets().next_multiple_of(ALIGNMENT);
+                (place.offset as usize..place.offset as usize + stride).contains(&octet)
+            });
+            let (_, without_successor) = recover(7, &segment.octets, 0);
+            prop_assert_eq!(
+                without_successor.is_empty(),
+                (start..end.min(last_whole)).all(is_whole),
+                "a later batch says as much"
+            );
+            for range in damage {
+                prop_assert!(range.start < end && start < range.end, "{range:?} was not damaged");
+            }
+        }
+
+        #[test]
+        fn what_is_torn_was_never_told_and_is_no_damage(
+            before in 0usize..4,
+            last in proptest::collection::vec(0usize..5000, 1..6),
+            keeps in proptest::collection::vec(any::<bool>(), 128),
+        ) {
+            let mut segment = Segment::over(vec![0; OCTETS], 3);
+            for id in 0..before {
+                segment.message(id as u64, 3000);
+            }
+            let untorn = segment.octets.clone();
+            let drafts: Vec<_> = last.iter().enumerate().map(|(id, size)| message(100 + id as u64, *size, &[])).collect();
+            let places = segment.batch(&drafts.iter().map(|draft| (draft, Kind::Message)).collect::<Vec<_>>());
+            let whole = segment.octets.clone();
+            let first = places[0].offset as usize;
+            for (sector, _) in keeps.iter().enumerate().filter(|(_, kept)| !**kept) {
+                let range = (first + sector * 512).min(OCTETS)..(first + (sector + 1) * 512).min(OCTETS);
+                segment.octets[range.clone()].copy_from_slice(&untorn[range]);
+            }
+
+            let (recovered, damage) = recover(3, &segment.octets, 0);
+            prop_assert_eq!(damage, vec![]);
+            let is_whole = |place: &Extent| {
+                let range = place.offset as usize..place.offset as usize + place.record_octets();
+                segment.octets[range.clone()] == whole[range]
+            };
+            let there: Vec<_> = (0..before as u64)
+                .chain((0..places.len()).filter(|at| is_whole(&places[*at])).map(|at| 100 + at as u64))
+                .collect();
+            prop_assert_eq!(ids(&recovered.survivors), there);
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_incarnation_left_is_neither_mail_nor_damage() {
+        let mut old = Segment::new(5);
+        for id in 0..20 {
+            old.message(id, 5000);
+        }
+        let mut new = Segment::over(old.octets, 6);
+        for id in 100..103 {
+            new.message(id, 700);
+        }
+        let (recovered, damage) = recover(6, &new.octets, 0);
+        assert_eq!((ids(&recovered.survivors), damage), (vec![100, 101, 102], vec![]));
+        assert_eq!(recovered.newest, Some(MessageId(102)));
+        assert_eq!(incarnation(&new.octets), Some(6));
+        new.octets[SEGMENT_HEADER..SEGMENT_HEADER + 12 * BLOCK].fill(0xEE);
+        assert_eq!(incarnation(&new.octets), Some(5));
+    }
+
+    #[test]
+    fn a_message_that_lacks_a_chunk_is_reported_unless_it_is_resolved() {
+        let write = |with_chunk: bool, resolved: bool| {
+            let mut segment = Segment::new(1);
+            let chunk = message(9, 4000, &[]);
+            let chunk = segment.batch(&[(&chunk, Kind::Chunk)])[0];
+            segment.batch(&[(&message(9, 10, &[chunk]), Kind::Message)]);
+            if resolved {
+                let outcomes = [outcome(0, OutcomeResult::Delivered), outcome(1, OutcomeResult::Returned)];
+                segment.batch(&[(&Draft::outcomes(MessageId(9), &outcomes), Kind::Outcomes)]);
+            }
+            if !with_chunk {
+                segment.octets[chunk.offset as usize + 100] ^= 1;
+            }
+            let recovered = recover(1, &segment.octets, 0).0;
+            (ids(&recovered.survivors), ids(&recovered.incomplete))
+        };
+        assert_eq!(write(true, false), (vec![9], vec![]));
+        assert_eq!(write(false, false), (vec![], vec![9]));
+        assert_eq!(write(false, true), (vec![], vec![]));
+    }
+
+    #[test]
+    fn outcomes_say_what_is_left_to_do() {
+        let deferred = |not_before, attempts| OutcomeResult::Deferred { not_before, attempts, reason: "full".into() };
+        let mut segment = Segment::new(1);
+        for id in 1..4 {
+            segment.message(id, 10);
+        }
+        for (id, outcomes) in [
+            (1, vec![outcome(0, OutcomeResult::Delivered), outcome(1, deferred(50, 1))]),
+            (1, vec![outcome(1, deferred(70, 2))]),
+            (2, vec![outcome(1, OutcomeResult::Delivered)]),
+            (2, vec![outcome(1, OutcomeResult::Delivered), outcome(0, OutcomeResult::Returned)]),
+            (3, vec![outcome(0, OutcomeResult::Delivered), outcome(7, OutcomeResult::Delivered)]),
+            (99, vec![outcome(0, OutcomeResult::Delivered)]),
+        ] {
+            segment.batch(&[(&Draft::outcomes(MessageId(id), &outcomes), Kind::Outcomes)]);
+        }
+        let recovered = recover(1, &segment.octets, 0).0;
+        assert_eq!(ids(&recovered.survivors), [1, 3], "an outcome for nobody resolves nobody");
+        let first = &recovered.survivors[0];
+        assert_eq!((first.not_before, first.attempts, &first.resolved), (70, 2, &HashSet::from([0])));
+        assert_eq!(recovered.newest, Some(MessageId(99)));
+    }
 }

@@ -9,20 +9,32 @@ pub const SEGMENT_HEADER: usize = BLOCK;
 
 const MAGIC: &[u8; 8] = b"RINGSEG1";
 
-/// Writes the header of incarnation `epoch` over the first block of `place`.
-pub fn encode_header(epoch: u64, place: &mut [u8]) {
-    place[..SEGMENT_HEADER].fill(0);
-    place[..8].copy_from_slice(MAGIC);
-    place[8..16].copy_from_slice(&epoch.to_le_bytes());
-    let checksum = crc32c::crc32c(&place[..16]);
-    place[16..20].copy_from_slice(&checksum.to_le_bytes());
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// Which incarnation it is.
+    pub epoch: u64,
+    /// Octets of the incarnation before this one that were on stable storage when this one began; 0 where it was written by
+    /// an earlier run, so that its end is not known.
+    pub sealed: u32,
 }
 
-/// The incarnation that a segment's first block names; `None` where it names none, as in one that was never used.
-pub fn decode_header(block: &[u8]) -> Option<u64> {
-    let stated = u32::from_le_bytes(block.get(16..20)?.try_into().ok()?);
+/// Writes a header over the first block of `place`.
+pub fn encode_header(header: SegmentHeader, place: &mut [u8]) {
+    place[..SEGMENT_HEADER].fill(0);
+    place[..8].copy_from_slice(MAGIC);
+    place[8..16].copy_from_slice(&header.epoch.to_le_bytes());
+    place[16..20].copy_from_slice(&header.sealed.to_le_bytes());
+    let checksum = crc32c::crc32c(&place[..20]);
+    place[20..24].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Reads a segment's first block; `None` where no whole header stands, as in one that was never used.
+pub fn decode_header(block: &[u8]) -> Option<SegmentHeader> {
+    let stated = u32::from_le_bytes(block.get(20..24)?.try_into().ok()?);
     let epoch = u64::from_le_bytes(block[8..16].try_into().ok()?);
-    (&block[..8] == MAGIC && crc32c::crc32c(&block[..16]) == stated).then_some(epoch)
+    let sealed = u32::from_le_bytes(block[16..20].try_into().ok()?);
+    (&block[..8] == MAGIC && crc32c::crc32c(&block[..20]) == stated).then_some(SegmentHeader { epoch, sealed })
 }
 
 /// The file of segment number `slot` in a log's directory.
@@ -43,8 +55,9 @@ mod tests {
     fn a_header_reads_back_and_a_blank_one_is_none() {
         let mut block = vec![7; BLOCK];
         assert_eq!(decode_header(&block), None);
-        encode_header(42, &mut block);
-        assert_eq!(decode_header(&block), Some(42));
+        let header = SegmentHeader { epoch: 42, sealed: 8192 };
+        encode_header(header, &mut block);
+        assert_eq!(decode_header(&block), Some(header));
         block[9] ^= 1;
         assert_eq!(decode_header(&block), None);
         assert_eq!(decode_header(&[0; BLOCK]), None);

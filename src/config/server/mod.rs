@@ -63,7 +63,7 @@ pub struct ServerSettings {
     pub greeting: Option<String>,
     /// `maxmessagesize` in octets; `None` is no limit.
     pub max_message_octets: Option<u64>,
-    /// `maxLineLength`: octets of a line with its CR LF, from 1000 to 1048576.
+    /// `maxLineLength`: octets of a line without its CR LF, from 1000 to 1048576.
     pub max_line_octets: usize,
     /// `heloEhloEnforcement`: MAIL before HELO, EHLO or LHLO is refused.
     pub require_hello: bool,

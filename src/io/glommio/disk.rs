@@ -121,7 +121,8 @@ impl File for RingFile {
         let (result, keep) = self.ring.submit(self.keep(buffer), entry).await;
         let result = result.and_then(|written| match written as usize == range.len() {
             true => Ok(()),
-            false => Err(io::ErrorKind::WriteZero.into()),
+            // A regular file takes less than it was given only where the disk has run out.
+            false => Err(io::ErrorKind::StorageFull.into()),
         });
         (result, kept_buffer(keep))
     }

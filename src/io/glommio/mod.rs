@@ -153,8 +153,10 @@ impl Machine for GlommioMachine {
             Class::Delivery => self.0.delivery,
         };
         let vitals = self.0.setup.vitals.clone();
+        // Boxed, because an async block keeps what it captures beside what it awaits: the task would be there twice.
+        let task = Box::pin(AssertUnwindSafe(task).catch_unwind());
         let caught = async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            if task.await.is_err() {
                 vitals.panicked();
             }
         };

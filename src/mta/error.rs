@@ -1,0 +1,75 @@
+//! Why the server does not run.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::requirements::Missing;
+
+/// Why the server did not start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine lacks something.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// A directory or file is not to be had.
+    #[error("{what} {path}: {error}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With what.
+        path: String,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("{name} cannot listen on {address}: {error}{}", remedy(error, address))]
+    Bind {
+        /// The server.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// A part of the process cannot be started.
+    #[error("{what} cannot be started: {error}")]
+    Start {
+        /// The part.
+        what: String,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// A shard ended by itself.
+    #[error("shard {0} has ended unexpectedly; what was acknowledged is in the spool and goes on at the next start")]
+    ShardEnded(usize),
+}
+
+/// What can be done about an address that cannot be listened on.
+fn remedy(error: &io::Error, address: &SocketAddr) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; another program listens there (`ss -ltnp sport = :{port}` names it): stop it, or change <bind>")
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address: change <bind>".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "; port {port} is for root and for processes with CAP_NET_BIND_SERVICE (AmbientCapabilities= in the systemd unit)"
+            )
+        }
+        _ => String::new(),
+    }
+}
+
+/// Names the part of the process that could not be started.
+pub(super) fn start_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let what = what.into();
+    move |error| Error::Start { what, error }
+}
+
+/// Names the file or directory that an operation failed with.
+pub(super) fn file_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.display().to_string();
+    move |error| Error::File { what, path, error }
+}

@@ -1,0 +1,202 @@
+//! All shards, and what watches over them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::announcement::Started;
+use super::error::{Error, start_error};
+use super::holdings::{Directories, ShardListeners};
+use super::placement::{adopted, log_name};
+use super::serve::now;
+use super::shard::{self, Plan, Ready};
+use super::translate::{Common, directory, least_level, log_format};
+use crate::config::Configuration;
+use crate::control::desk::{self, Lines};
+use crate::control::journal::{Journal, Level, ring};
+use crate::control::logger::Logger;
+use crate::control::space;
+use crate::control::watchdog::{Watchdog, Watched};
+use crate::io::glommio::{CoreSetup, GlommioMachine};
+use crate::io::handover::Doorbell;
+use crate::io::vitals::Vitals;
+
+/// How long a log that nobody reads is waited for at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether all shards have come to rest.
+const RESTING: Duration = Duration::from_millis(5);
+
+/// A shard on its thread.
+struct Member {
+    cpu: usize,
+    doorbell: Arc<Doorbell>,
+    vitals: Arc<Vitals>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+    ready: Receiver<io::Result<Ready>>,
+}
+
+/// All that runs.
+pub struct Fleet {
+    /// For events of no shard.
+    pub journal: Journal,
+    members: Vec<Member>,
+    logger: Logger,
+    watchdog: Option<Watchdog>,
+    ended: tokio::sync::mpsc::Receiver<usize>,
+}
+
+/// What one shard gets of its own.
+struct Equipment {
+    doorbell: Arc<Doorbell>,
+    listeners: ShardListeners,
+    journal: Journal,
+}
+
+impl Fleet {
+    /// Starts the control plane's services, then all shards, then the watchdog.
+    pub fn start(
+        configuration: &Configuration,
+        directories: &Directories,
+        listeners: Vec<ShardListeners>,
+        control: &tokio::runtime::Runtime,
+    ) -> Result<Fleet, Error> {
+        let part = || start_error("the control plane");
+        let level = least_level(configuration);
+        let (journal, reader) = ring(level);
+        let mut readers = vec![reader];
+        let mut equipment = Vec::new();
+        for listeners in listeners {
+            let (journal, reader) = ring(level);
+            readers.push(reader);
+            let doorbell = Arc::new(Doorbell::new(false).map_err(part())?);
+            equipment.push(Equipment { doorbell, listeners, journal });
+        }
+        let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
+        let lines = Arc::new(Lines::new(bells).map_err(part())?);
+        let common = Common::new(configuration)?;
+        let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
+        control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
+        control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
+
+        let (sender, ended) = tokio::sync::mpsc::channel(equipment.len().max(1));
+        let mut fleet = Fleet { journal, members: Vec::new(), logger, watchdog: None, ended };
+        for (number, equipment) in equipment.into_iter().enumerate() {
+            match start_shard(number, equipment, &common, directories, lines.clone()) {
+                Ok(member) => fleet.members.push(member),
+                Err(error) => {
+                    fleet.stop(false);
+                    return Err(error);
+                }
+            }
+        }
+        let watched = fleet.members.iter().map(|member| Watched::new(member.vitals.clone(), &member.thread));
+        let watchdog = Watchdog::start(watched.collect(), move |shard| {
+            // There is room for the news of every shard, and the first that ends takes the process with it.
+            let _ = sender.try_send(shard);
+        });
+        fleet.watchdog = Some(watchdog.map_err(start_error("the watchdog"))?);
+        Ok(fleet)
+    }
+
+    /// Waits until every shard accepts; recovery of all logs runs at the same time.
+    pub fn wait_until_ready(&mut self) -> Result<Vec<Started>, Error> {
+        let mut started = Vec::new();
+        for number in 0..self.members.len() {
+            let member = &self.members[number];
+            let (cpu, what) = (member.cpu, format!("shard {number} on CPU {}", member.cpu));
+            match member.ready.recv() {
+                Ok(Ok(Ready { messages })) => started.push(Started { cpu, messages }),
+                Ok(Err(error)) => return Err(start_error(what)(error)),
+                // It ended before it could say anything: its thread's result says why.
+                Err(_) => return Err(self.join(number).map_or(Error::ShardEnded(number), start_error(what))),
+            }
+        }
+        Ok(started)
+    }
+
+    /// Why a shard that has ended did so, if it says; nothing is watched any more.
+    fn join(&mut self, number: usize) -> Option<io::Error> {
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.stop();
+        }
+        self.members.swap_remove(number).thread.join().ok()?.err()
+    }
+
+    /// The first shard that ends by itself.
+    pub async fn ended(&mut self) -> usize {
+        match self.ended.recv().await {
+            Some(shard) => shard,
+            // The watchdog has ended, which it does not do while it is asked.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets all shards come to rest, then ends the rest. After a shard was lost there is nothing to wait for.
+    pub fn stop(self, in_order: bool) {
+        for member in &self.members {
+            member.stop.store(true, Ordering::Release);
+            member.doorbell.ring();
+        }
+        while in_order && self.members.iter().any(|member| !member.vitals.has_ended()) {
+            std::thread::sleep(RESTING);
+        }
+        if let Some(watchdog) = self.watchdog {
+            watchdog.stop();
+        }
+        let pokes: u64 = self.members.iter().map(|member| member.vitals.pokes()).sum();
+        let panics: u64 = self.members.iter().map(|member| member.vitals.panics()).sum();
+        self.journal.note(Level::Info, now(), "stopped", &[("pokes", &pokes), ("panics", &panics)]);
+        self.logger.stop(LOG_PATIENCE);
+        if in_order {
+            // Each has ended; its result came through its vitals.
+            self.members.into_iter().for_each(|member| drop(member.thread.join()));
+        }
+    }
+}
+
+fn start_shard(
+    number: usize,
+    equipment: Equipment,
+    common: &Common<'_>,
+    directories: &Directories,
+    lines: Arc<Lines>,
+) -> Result<Member, Error> {
+    let ringpost = &common.configuration.ringpost;
+    let Equipment { doorbell, listeners, journal } = equipment;
+    let cpu = ringpost.shards[number];
+    let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
+    let (sender, ready) = channel();
+    let adopted = adopted(number, ringpost.shards.len(), &directories.logs);
+    let plan = Plan {
+        number,
+        log: directories.spool.join(log_name(number)),
+        adopted: adopted.into_iter().map(|log| directories.spool.join(log_name(log))).collect(),
+        spool: common.spool.clone(),
+        spooler: common.spooler.clone(),
+        mail: directories.mail.clone(),
+        host: common.host.clone(),
+        hold: ringpost.delivery.hold,
+        servers: common.servers(listeners),
+        grace: ringpost.shutdown_grace,
+        lines,
+        journal,
+        stop: stop.clone(),
+        ready: sender,
+    };
+    let setup = CoreSetup {
+        name: format!("shard-{number}"),
+        cpu,
+        delivery_share: ringpost.delivery.share,
+        doorbell: doorbell.clone(),
+        vitals: vitals.clone(),
+        free_octets: common.free_octets.clone(),
+    };
+    let thread = GlommioMachine::start(setup, |machine| shard::run(machine, plan));
+    let thread = thread.map_err(start_error(format!("shard {number} on CPU {cpu}")))?;
+    Ok(Member { cpu, doorbell, vitals, stop, thread, ready })
+}

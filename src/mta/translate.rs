@@ -1,0 +1,111 @@
+//! What the operator wrote, as the parts of the process want it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::core::Limit;
+use super::error::{Error, start_error};
+use super::holdings::{ShardListeners, enabled};
+use super::settings::session_settings;
+use super::shard::ServerPlan;
+use super::spooler;
+use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings};
+use crate::control::journal::Level;
+use crate::control::logger::Format;
+use crate::control::space;
+use crate::delivery::Retry;
+use crate::directory::Listed;
+use crate::hook::{Chain, Handler};
+use crate::io::glommio::BoundListener;
+use crate::mail::{Domain, Mailbox};
+use crate::mailet::Container;
+use crate::spool;
+
+/// Messages that a shard's spool holds at most: about 200 octets of memory each.
+const MESSAGES: usize = 2_000_000;
+
+/// The least important events that are written.
+pub fn least_level(configuration: &Configuration) -> Level {
+    match configuration.ringpost.log.level {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Info => Level::Session,
+        LogLevel::Warn => Level::Warning,
+        LogLevel::Error => Level::Error,
+    }
+}
+
+/// How the log looks.
+pub fn log_format(configuration: &Configuration) -> Format {
+    match configuration.ringpost.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    }
+}
+
+/// Users and domains as the configuration lists them; it has been checked, so nothing is left out.
+pub fn directory(configuration: &Configuration) -> Listed {
+    let domains = configuration.domains.names.iter().filter_map(|name| Domain::parse(name).ok());
+    let users = configuration.ringpost.users.iter().filter_map(|user| Mailbox::parse(user).ok());
+    Listed::new(domains, users)
+}
+
+/// What all shards get the same.
+pub struct Common<'a> {
+    /// What the operator wrote.
+    pub configuration: &'a Configuration,
+    /// How each log is laid out.
+    pub spool: spool::Settings,
+    /// How messages are seen through.
+    pub spooler: Arc<spooler::Settings>,
+    /// This host's name in the names of files.
+    pub host: Box<str>,
+    /// Room on the file system that holds the spool, kept up to date.
+    pub free_octets: Arc<AtomicU64>,
+    /// The connections of each server, over all shards.
+    limits: Vec<Arc<Limit>>,
+}
+
+impl<'a> Common<'a> {
+    /// Out of a configuration that has been checked.
+    pub fn new(configuration: &'a Configuration) -> Result<Common<'a>, Error> {
+        let ringpost = &configuration.ringpost;
+        let spool = spool::Settings {
+            segment_octets: ringpost.spool.segment_octets,
+            prepared: ringpost.spool.prepared as u32,
+            max_segments: ringpost.spool.max_segments as u32,
+            reserve_octets: ringpost.spool.reserve_octets,
+            max_messages: MESSAGES,
+        };
+        let spooler = spooler::Settings {
+            container: Container::local_delivery(),
+            concurrency: ringpost.delivery.concurrency,
+            retry: Retry::new(ringpost.delivery.retry.clone()),
+        };
+        let limit = |server: &ServerSettings| Arc::new(Limit::new(server.connection_limit.unwrap_or(0)));
+        let host = enabled(configuration).next().map_or("localhost", |server| &server.hello_name).into();
+        let limits = enabled(configuration).map(limit).collect();
+        let directory = &ringpost.spool.directory;
+        let octets = space::free_octets(directory).map_err(start_error("the watch over the spool's disk"))?;
+        let free_octets = Arc::new(AtomicU64::new(octets));
+        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, limits, free_octets })
+    }
+
+    /// The servers as one shard gets them.
+    pub fn servers(&self, listeners: ShardListeners) -> Vec<ServerPlan> {
+        let servers = enabled(self.configuration).zip(&self.limits).zip(listeners);
+        servers.map(|((server, limit), listeners)| self.server(server, limit, listeners)).collect()
+    }
+
+    fn server(&self, server: &ServerSettings, limit: &Arc<Limit>, listeners: Vec<BoundListener>) -> ServerPlan {
+        ServerPlan {
+            name: server.name.as_str().into(),
+            settings: Arc::new(session_settings(self.configuration, server)),
+            // Recipients are checked and relaying is refused whether or not the chain names the handlers.
+            chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
+            idle_timeout: server.idle_timeout,
+            graceful: server.graceful_shutdown,
+            connections: limit.clone(),
+            listeners,
+        }
+    }
+}

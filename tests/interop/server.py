@@ -1,0 +1,159 @@
+"""A ringpost of its own for a test: a home with a generated configuration, and ports that the kernel chose."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TARGET = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
+RINGPOST = TARGET / "release" / "ringpost"
+LOADTEST = TARGET / "release" / "loadtest"
+
+# Seconds in which a server starts or stops, and in which what was accepted is delivered.
+PATIENCE = 60
+
+SENDER = "sender@example.org"
+USERS = ["you@localhost", "other@localhost"]
+
+CONFIGURATION = {
+    "smtpserver.xml": """
+        <smtpservers>
+          <smtpserver>
+            <bind>127.0.0.1:0</bind>
+            <helloName autodetect="false">mx.example.org</helloName>
+            <maxmessagesize>50M</maxmessagesize>
+            <verifyIdentity>disabled</verifyIdentity>
+            <handlerchain coreHandlersPackage="org.apache.james.smtpserver.NoAuthCmdHandlerLoader">
+              <handler class="org.apache.james.smtpserver.fastfail.ValidRcptHandler"/>
+            </handlerchain>
+          </smtpserver>
+        </smtpservers>""",
+    "lmtpserver.xml": """
+        <lmtpservers>
+          <lmtpserver>
+            <bind>127.0.0.1:0</bind>
+            <helloName autodetect="false">mx.example.org</helloName>
+            <handlerchain coreHandlersPackage="org.apache.james.lmtpserver.CoreCmdHandlerLoader">
+              <handler class="org.apache.james.lmtpserver.CoreCmdHandlerLoader"/>
+            </handlerchain>
+          </lmtpserver>
+        </lmtpservers>""",
+    "domainlist.xml": """
+        <domainlist>
+          <autodetect>false</autodetect>
+          <autodetectIP>false</autodetectIP>
+          <defaultDomain>localhost</defaultDomain>
+        </domainlist>""",
+    "ringpost.xml": """
+        <ringpost>
+          <users>{users}</users>
+          <spool>
+            <segmentSize>32M</segmentSize>
+            <reserve>64M</reserve>
+          </spool>
+        </ringpost>""".format(users="".join(f"<user>{user}</user>" for user in USERS)),
+}
+
+
+class Ringpost:
+    """One server, which may be started again in the same home."""
+
+    def __init__(self):
+        parent = TARGET / "interop"
+        parent.mkdir(parents=True, exist_ok=True)
+        self.home = Path(tempfile.mkdtemp(prefix="home-", dir=parent))
+        self.process = None
+        self.smtp = self.lmtp = None
+        conf = self.home / "conf"
+        conf.mkdir()
+        for name, text in CONFIGURATION.items():
+            (conf / name).write_text(text.strip() + "\n")
+
+    def start(self):
+        """Starts it, and waits until it has said where it listens."""
+        with open(self.home / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [RINGPOST, "--conf", self.home / "conf"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+            )
+        announcement = ""
+        while "\n  mail " not in announcement:
+            line = self.process.stdout.readline().decode()
+            if not line:
+                raise AssertionError(f"ringpost did not start, it ended with {self.process.wait()}:\n{self.log()}")
+            announcement += line
+        self.smtp, self.lmtp = (
+            ("127.0.0.1", int(re.search(rf"{protocol} +127\.0\.0\.1:(\d+)", announcement)[1]))
+            for protocol in ("SMTP", "LMTP")
+        )
+
+    def stop(self):
+        """Stops it in order; anything but success is an error."""
+        status = self._end(signal.SIGTERM)
+        if status != 0:
+            raise AssertionError(f"ringpost ended with {status}:\n{self.log()}")
+
+    def kill(self):
+        """Ends it as a crash of the process would."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, with_signal):
+        self.process.send_signal(with_signal)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"ringpost did not end within {PATIENCE} s:\n{self.log()}") from None
+        self.process.stdout.close()
+        self.process = None
+        return status
+
+    def remove(self):
+        """Ends it if it still runs, and removes its home."""
+        if self.process:
+            self.kill()
+        shutil.rmtree(self.home)
+
+    def maildir(self, user=USERS[0]):
+        """The Maildir of a user."""
+        local, domain = user.split("@")
+        return self.home / "var" / "mail" / domain / local
+
+    def files(self, user=USERS[0]):
+        """What is in a user's mailbox, in the order of arrival."""
+        new = self.maildir(user) / "new"
+        return sorted(new.iterdir(), key=lambda file: file.name) if new.exists() else []
+
+    def wait_for(self, count, user=USERS[0]):
+        """Waits until a user's mailbox has so many messages, and returns their files."""
+        until = time.monotonic() + PATIENCE
+        while len(files := self.files(user)) < count and time.monotonic() < until:
+            time.sleep(0.02)
+        if len(files) != count:
+            raise AssertionError(f"{len(files)} messages of {count} arrived for {user}:\n{self.log()}")
+        return files
+
+    def log(self):
+        """The end of its log."""
+        return "".join((self.home / "log").read_text().splitlines(keepends=True)[-40:])
+
+
+class ServedTest(unittest.TestCase):
+    """A test with a server of its own."""
+
+    def setUp(self):
+        self.server = Ringpost()
+        self.addCleanup(self.server.remove)
+        self.server.start()
+
+    def run_client(self, *command, stdin=b"", fails=False):
+        """Runs a client to its end and returns what it printed."""
+        ended = subprocess.run(command, input=stdin, capture_output=True, timeout=PATIENCE, check=False)
+        printed = (ended.stdout + ended.stderr).decode(errors="replace")
+        self.assertEqual(ended.returncode != 0, fails, f"{command} ended with {ended.returncode}:\n{printed}")
+        return printed

@@ -1,0 +1,40 @@
+"""SIGKILL under load: what was acknowledged is there and whole after the next start, every time."""
+
+import subprocess
+import time
+
+from server import LOADTEST, PATIENCE, ServedTest
+
+ROUNDS = 10
+
+
+class KillTest(ServedTest):
+    def test_nothing_acknowledged_is_lost(self):
+        ledgers = []
+        for number in range(ROUNDS):
+            ledger = self.server.home / f"ledger-{number}"
+            how = [[], ["--bdat"], ["--pipelining"], ["--size", "200000"], ["--lmtp"]][number % 5]
+            address = self.server.lmtp if "--lmtp" in how else self.server.smtp
+            source = self.source(address, ledger, how)
+            time.sleep(0.7 + 0.13 * number)
+            self.server.kill()
+            self.assert_ended(source)
+            self.assertGreater(len(ledger.read_text().splitlines()), 10, f"round {number} with {how} had no load")
+            self.server.start()
+            ledgers.append(ledger)
+            self.verify(ledger)
+        self.verify(*ledgers)
+
+    def source(self, address, ledger, how):
+        to = "{}:{}".format(*address)
+        command = [LOADTEST, "source", "--to", to, "--sessions", "20", "--duration", "30", "--until-lost", "--quiet"]
+        source = subprocess.Popen([*command, "--ledger", ledger, *how], stdin=subprocess.DEVNULL)
+        self.addCleanup(source.kill)
+        return source
+
+    def assert_ended(self, source):
+        self.assertEqual(source.wait(PATIENCE), 0)
+
+    def verify(self, *ledgers):
+        arguments = [argument for ledger in ledgers for argument in ("--ledger", ledger)]
+        self.run_client(LOADTEST, "verify", *arguments, "--maildir", self.server.maildir(), "--wait", str(PATIENCE - 10))

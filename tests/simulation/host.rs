@@ -1,0 +1,298 @@
+//! A host of one core in a simulated world: started, crashed and started again.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringpost::control::journal::{Level, Reader, ring};
+use ringpost::delivery::Retry;
+use ringpost::directory::Listed;
+use ringpost::hook::{Chain, Handler};
+use ringpost::io::sim::{ClientEnd, Random, SimMachine, World};
+use ringpost::io::{Class, Machine};
+use ringpost::mail::{IdSource, Mailbox};
+use ringpost::mailet::Container;
+use ringpost::mta::connection::converse;
+use ringpost::mta::core::{Core, Limit, Server};
+use ringpost::mta::spooler::{Settings, Spooler};
+use ringpost::smtp::server::settings::{self, Service};
+use ringpost::spool::{self, Spool};
+
+use super::client::{Manner, send_all};
+use super::ledger::{Ledger, Strictness};
+use super::mail::{Mail, USERS};
+
+/// Where the log is.
+pub const SPOOL: &str = "/spool/0";
+
+/// How often the core looks after its clients' time.
+const PULSE: Duration = Duration::from_millis(250);
+
+/// The longest that servers wait for a silent client.
+pub const IDLE: Duration = Duration::from_secs(300);
+
+/// A world with a host in it.
+pub struct Host {
+    /// The world.
+    pub world: World,
+    /// How its spool is laid out.
+    pub spool: spool::Settings,
+    /// Accepted mail stays in the spool.
+    pub hold: bool,
+    /// What clients were told.
+    pub ledger: Ledger,
+    /// For the test's own choices.
+    pub random: Random,
+    running: Option<Running>,
+    /// Held by every client while it talks.
+    talking: Rc<()>,
+    sent: usize,
+}
+
+struct Running {
+    core: Rc<Core<SimMachine>>,
+    smtp: Rc<Server>,
+    lmtp: Rc<Server>,
+    events: Reader,
+    found: usize,
+    quarantined: usize,
+}
+
+/// Settings of a spool with segments of so many octets.
+pub fn spool_settings(segment_octets: u64) -> spool::Settings {
+    spool::Settings { segment_octets, prepared: 1, max_segments: 64, reserve_octets: 0, max_messages: 10_000 }
+}
+
+impl Host {
+    /// A host that does not run yet, with segments of 512 KiB.
+    pub fn new(seed: u64) -> Host {
+        let world = World::new(seed);
+        for directory in ["/spool", "/mail"] {
+            world.disk().make_directory(directory).expect("the disk is empty");
+        }
+        let random = world.random();
+        let spool = spool_settings(512 * 1024);
+        Host {
+            world,
+            spool,
+            hold: false,
+            ledger: Ledger::default(),
+            random,
+            running: None,
+            talking: Rc::new(()),
+            sent: 0,
+        }
+    }
+
+    /// A host that runs.
+    pub fn started(seed: u64) -> Host {
+        let mut host = Host::new(seed);
+        assert!(host.start(), "nothing stops it");
+        host
+    }
+
+    /// Opens the spool and begins to deliver. False where the world stops meanwhile.
+    ///
+    /// # Panics
+    /// Where the spool does not open: no state of the disk may keep a host from starting.
+    pub fn start(&mut self) -> bool {
+        let machine = if self.world.is_stopped() { self.world.restart() } else { self.world.machine() };
+        let opening = Spool::open(machine.clone(), Path::new(SPOOL), self.spool.clone(), Box::new(|_| {}));
+        let Some(opened) = self.world.block_on(opening) else { return false };
+        let opened = opened.unwrap_or_else(|error| panic!("seed {}: does not start: {error}", self.world.seed()));
+        let (journal, events) = ring(Level::Info);
+        let journal = Rc::new(journal);
+        let spooler_settings = Settings {
+            container: Container::local_delivery(),
+            concurrency: 8,
+            retry: Retry::new([1, 30, 600].map(Duration::from_secs).to_vec()),
+        };
+        let spooler = Spooler::new(
+            machine.clone(),
+            opened.spool.clone(),
+            Path::new("/mail"),
+            "host.example",
+            Arc::new(spooler_settings),
+            journal.clone(),
+        );
+        let core = Rc::new(Core {
+            machine: machine.clone(),
+            spool: opened.spool,
+            spooler,
+            directory: Rc::new(directory()),
+            journal,
+            ids: RefCell::new(IdSource::new(0, opened.newest.map_or(0, |id| id.made_at()))),
+            buffers: Default::default(),
+            patience: Rc::default(),
+            hold: self.hold,
+        });
+        start_tasks(&core);
+        let (smtp, lmtp) = (server(Service::Smtp), server(Service::Lmtp));
+        let (found, quarantined) = (opened.messages, opened.quarantined.len());
+        self.running = Some(Running { core, smtp, lmtp, events, found, quarantined });
+        true
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the host was started")
+    }
+
+    /// The core.
+    pub fn core(&self) -> &Rc<Core<SimMachine>> {
+        &self.running().core
+    }
+
+    /// Messages that the last start found with something left to do.
+    pub fn found(&self) -> usize {
+        self.running().found
+    }
+
+    /// Pieces of damage that the last start set aside.
+    pub fn quarantined(&self) -> usize {
+        self.running().quarantined
+    }
+
+    /// The names of the events in the log since this was last asked.
+    pub fn events(&mut self) -> Vec<String> {
+        let events = &mut self.running.as_mut().expect("the host was started").events;
+        std::iter::from_fn(|| events.take()).map(|event| event.name).collect()
+    }
+
+    /// A new connection to the SMTP or the LMTP server.
+    pub fn connect(&self, lmtp: bool) -> ClientEnd {
+        let Running { core, smtp, lmtp: lmtp_server, .. } = self.running();
+        let server = if lmtp { lmtp_server } else { smtp }.clone();
+        let (client, stream) = self.world.connect();
+        let address = "192.0.2.1:4711".parse().expect("an address");
+        core.machine.spawn(Class::Intake, converse(core.clone(), server, stream, address));
+        client
+    }
+
+    /// A client begins to send messages.
+    pub fn send(&self, manner: Manner, mails: Vec<Mail>) {
+        let talking = self.talking.clone();
+        let sending = send_all(self.connect(manner.lmtp), manner, mails, self.ledger.clone());
+        self.core().machine.spawn(Class::Intake, async move {
+            sending.await;
+            drop(talking);
+        });
+    }
+
+    /// Some clients begin to send some messages each, in any manner.
+    pub fn send_any(&mut self, clients: usize, messages: usize, most_octets: usize) {
+        for _ in 0..clients {
+            let manner = Manner { lmtp: self.random.one_in(3), pipelining: self.random.one_in(2) };
+            let mails = (0..messages).map(|_| self.any_mail(most_octets)).collect();
+            self.send(manner, mails);
+        }
+    }
+
+    /// Any message.
+    pub fn any_mail(&mut self, most_octets: usize) -> Mail {
+        self.sent += 1;
+        Mail::any(self.sent, most_octets, &mut self.random)
+    }
+
+    /// A message by DATA to one user.
+    pub fn plain_mail(&mut self, user: usize, octets: usize) -> Mail {
+        self.sent += 1;
+        Mail::plain(self.sent, user, octets, &mut self.random)
+    }
+
+    /// Runs until no client is there, and where mail is delivered nothing is left to deliver. False where the world stops
+    /// before, or nothing more happens.
+    pub fn settle(&self) -> bool {
+        let core = self.core().clone();
+        let idle = || self.is_quiet() && core.spooler.under_way() == 0;
+        self.world.run_until(|| (core.hold || core.spool.is_empty()) && idle())
+    }
+
+    /// Runs until no client is there.
+    pub fn clients_leave(&self) -> bool {
+        self.world.run_until(|| self.is_quiet())
+    }
+
+    /// Whether no client talks and no session goes on.
+    fn is_quiet(&self) -> bool {
+        Rc::strong_count(&self.talking) == 1 && self.core().patience.sessions() == 0
+    }
+
+    /// Takes the power away.
+    pub fn crash(&mut self) {
+        self.world.crash();
+        self.running = None;
+    }
+
+    /// Kills the process.
+    pub fn kill(&mut self) {
+        self.world.kill();
+        self.running = None;
+    }
+
+    /// Ends the process by one or the other.
+    pub fn crash_or_kill(&mut self) {
+        if self.random.one_in(3) { self.kill() } else { self.crash() }
+    }
+
+    /// Starts again, sees all mail through, and holds the mailboxes against what clients were told.
+    pub fn recover_and_check(&mut self) {
+        self.world.faults().clear();
+        self.hold = false;
+        assert!(self.start(), "nothing stops it");
+        assert!(self.settle(), "seed {}: mail stays undelivered", self.world.seed());
+        self.ledger.check(&self.world, Strictness::Safe);
+        assert_eq!(self.quarantined(), 0, "seed {}: a crash is no damage", self.world.seed());
+    }
+
+    /// The files of segments.
+    pub fn segments(&self) -> Vec<String> {
+        let names = self.world.disk().list(SPOOL).unwrap_or_default();
+        names.into_iter().filter(|name| name.starts_with("segment-")).collect()
+    }
+}
+
+fn directory() -> Listed {
+    let mailbox = |text: String| Mailbox::parse(&text).expect("a mailbox");
+    let users: Vec<_> = (0..USERS).map(|user| mailbox(format!("u{user}@example.com"))).collect();
+    Listed::new([users[0].domain().clone()], users)
+}
+
+fn start_tasks(core: &Rc<Core<SimMachine>>) {
+    let machine = core.machine.clone();
+    let pulsing = core.clone();
+    machine.spawn(Class::Intake, async move {
+        loop {
+            pulsing.patience.pulse(pulsing.machine.now());
+            pulsing.machine.sleep(PULSE).await;
+        }
+    });
+    if !core.hold {
+        let spooler = core.spooler.clone();
+        machine.spawn(Class::Delivery, async move { spooler.run().await });
+    }
+}
+
+fn server(protocol: Service) -> Rc<Server> {
+    let settings = settings::Settings {
+        protocol,
+        hello_name: "host.example".into(),
+        greeting: None,
+        max_message_octets: 4 << 20,
+        max_recipients: 100,
+        max_line_octets: 2048,
+        require_hello: true,
+        require_brackets: true,
+        default_domain: "localhost".into(),
+        disabled_features: Box::default(),
+    };
+    Rc::new(Server {
+        name: format!("{protocol:?}").into(),
+        settings: Arc::new(settings),
+        chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
+        idle_timeout: IDLE,
+        graceful: true,
+        connections: Arc::new(Limit::new(0)),
+    })
+}
