@@ -89,6 +89,14 @@ fn what_is_wrong_is_told_at_once_by_check_and_by_serve() {
 }
 
 #[test]
+fn files_for_other_parts_of_james_are_named() {
+    let files =
+        [("smtpserver.xml", &*server("<bind>127.0.0.1:0</bind>")), ("imapserver.xml", "<x"), ("jmap.properties", "")];
+    let said = text(&run(&home(&files), "check").stdout);
+    assert!(said.contains("note: ringpost does not read imapserver.xml, jmap.properties; James has them"), "{said}");
+}
+
+#[test]
 fn a_directory_without_files_has_nothing_to_start() {
     let output = run(&home(&[]), "check");
     assert_eq!(output.status.code(), Some(78));

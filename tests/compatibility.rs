@@ -1,8 +1,11 @@
 //! docs/COMPATIBILITY.md is made from the tables that the configuration is read by. With RINGPOST_BLESS=1 it is written anew.
 
+mod common;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
+use common::golden::assert_golden;
 use ringpost::config::key::{Key, Occurs, Standing};
 use ringpost::config::tables::{CLASSES, ClassTable, JAMES, KeyTable, OWN};
 
@@ -68,9 +71,5 @@ fn the_document_says_what_the_tables_say() {
     CLASSES.iter().for_each(|table| class_rows(table, &mut text));
     own_rows(&OWN, &mut text);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/COMPATIBILITY.md");
-    if std::env::var_os("RINGPOST_BLESS").is_some() {
-        std::fs::write(&path, &text).expect("it can be written");
-    }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == written, "docs/COMPATIBILITY.md is not what the tables say; run this test with RINGPOST_BLESS=1");
+    assert_golden(&path, &text);
 }

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::golden::assert_golden;
 use common::reading::{put, read, sources, told};
 
 /// Every broken file and what is told of it, word by word. With RINGPOST_BLESS=1 the texts are written anew.
@@ -22,10 +23,6 @@ fn broken_files_are_told_as_their_golden_text_says() {
         put(&mut sources, kind, &fs::read(&path).expect("readable"));
         let text = told(&read(&sources).1);
         assert_ne!(text, "", "{stem} is not broken");
-        let golden = path.with_extension("txt");
-        if std::env::var_os("RINGPOST_BLESS").is_some() {
-            fs::write(&golden, &text).expect("it can be written");
-        }
-        assert_eq!(text, fs::read_to_string(&golden).unwrap_or_default(), "{stem}");
+        assert_golden(&path.with_extension("txt"), &text);
     }
 }

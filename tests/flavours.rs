@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::dialogue::Setup;
 use common::driver::Driver;
+use common::golden::assert_golden;
 use common::reading::{put, read};
 use ringpost::config::{Configuration, Problem, Protocol, ServerSettings, Severity, Sources};
 use ringpost::mta::settings::session_settings;
@@ -61,11 +62,8 @@ fn each_flavour_is_refused_for_exactly_the_reasons_written_down() {
     assert!(flavours.len() >= 9);
     for flavour in flavours {
         let (configuration, problems) = read(&sources(&flavour, ""));
-        let (text, golden) = (reasons(&problems), flavour.join("told.txt"));
-        if std::env::var_os("RINGPOST_BLESS").is_some() {
-            fs::write(&golden, &text).expect("it can be written");
-        }
-        assert_eq!(text, fs::read_to_string(&golden).unwrap_or_default(), "{}", flavour.display());
+        let text = reasons(&problems);
+        assert_golden(&flavour.join("told.txt"), &text);
         assert_eq!(configuration.is_none(), text.contains(": error: "), "{}", flavour.display());
     }
 }

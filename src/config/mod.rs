@@ -140,6 +140,8 @@ pub struct Sources {
     pub jvm: Source,
     /// `ringpost.xml`.
     pub ringpost: Source,
+    /// The names of the other `.xml` and `.properties` files in the directory, sorted.
+    pub others: Vec<String>,
 }
 
 /// What surrounds the files: the machine, and the directories that paths start at.
@@ -168,8 +170,10 @@ impl Configuration {
             webadmin: source("webadmin.properties"),
             jvm: source("jvm.properties"),
             ringpost: source("ringpost.xml"),
+            others: Vec::new(),
             directory: absolute.clone(),
         };
+        let sources = Sources { others: other_files(dir, &sources), ..sources };
         Configuration::from_sources(&sources, absolute.parent().unwrap_or(&absolute), &Host::this())
     }
 
@@ -179,6 +183,11 @@ impl Configuration {
         let mut servers = Vec::new();
         let configuration = configuration(sources, home, host, &mut servers, &mut problems);
         let configuration = configuration.filter(|_| !problems.has_errors());
+        if !sources.others.is_empty() {
+            let found = format!("ringpost does not read {}", sources.others.join(", "));
+            let advice = "James has them for parts that ringpost does not have";
+            problems.about(&sources.directory.display().to_string(), Severity::Note, found, advice);
+        }
         Reading { configuration, servers, problems: problems.into_vec() }
     }
 }
@@ -289,6 +298,17 @@ fn open(
             None
         }
     }
+}
+
+/// The files of a directory that look like James' and are none of those that are read.
+fn other_files(dir: &Path, sources: &Sources) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut others: Vec<String> =
+        names.filter(|name| name.ends_with(".xml") || name.ends_with(".properties")).collect();
+    others.retain(|name| !sources.in_order().any(|source| Path::new(&source.path) == dir.join(name)));
+    others.sort();
+    others
 }
 
 /// Reads no more than one octet above what a file may have, so that a device or a huge file cannot fill the memory.
