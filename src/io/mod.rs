@@ -34,6 +34,9 @@ pub trait Machine: Clone + 'static {
     /// Microseconds since the Unix epoch; may go back when the clock is set.
     fn wall_clock(&self) -> u64;
 
+    /// A number that nobody can guess.
+    fn secret(&self) -> u64;
+
     /// Ends after at least `time`. Coarse: a core has few timers, not one a connection.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
 

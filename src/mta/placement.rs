@@ -2,7 +2,9 @@
 
 /// The number of the shard's log in the name of its directory, if it is one.
 pub fn log_number(name: &str) -> Option<usize> {
-    name.strip_prefix("shard-")?.parse().ok()
+    let shard = name.strip_prefix("shard-")?.parse().ok()?;
+    // Another way to write the same number would be another directory for the same log.
+    (name == log_name(shard)).then_some(shard)
 }
 
 /// The name of the directory of a shard's log.

@@ -5,7 +5,7 @@
 //! ever the last thing written. A segment begins with a write of its header alone: what an earlier incarnation left there is
 //! never touched before it is known to be old.
 
-use super::record::{Draft, Kind, RECORD_MAX};
+use super::record::{Draft, Key, Kind, RECORD_MAX};
 use super::segment::{SEGMENT_HEADER, SegmentHeader, encode_header};
 use crate::io::Aligned;
 use crate::io::aligned::blocks;
@@ -58,6 +58,7 @@ pub struct Write {
 /// Gathers records into batches of one log.
 #[derive(Debug)]
 pub struct GroupCommit {
+    key: Key,
     segment_octets: usize,
     epoch: u64,
     /// Octets of the segment before the current one, if it was written by this run.
@@ -77,9 +78,10 @@ pub struct GroupCommit {
 
 impl GroupCommit {
     /// With segments of `segment_octets`, none begun: the first record needs one.
-    pub fn new(segment_octets: usize) -> GroupCommit {
+    pub fn new(key: Key, segment_octets: usize) -> GroupCommit {
         let buffer = || Aligned::zeroed(RECORD_MAX);
         GroupCommit {
+            key,
             segment_octets,
             epoch: 0,
             sealed: 0,
@@ -116,7 +118,7 @@ impl GroupCommit {
         if self.gathered + draft.stride() > self.buffer.len() {
             return Err(Unplaced::Later);
         }
-        draft.write(kind, self.epoch, batch as u32, &mut self.buffer[self.gathered..]);
+        draft.write(self.key, kind, self.epoch, batch as u32, &mut self.buffer[self.gathered..]);
         self.gathered += draft.stride();
         self.records += 1;
         Ok(Placed { epoch: self.epoch, offset: start as u32, ending: self.ending.clone() })
@@ -149,7 +151,7 @@ impl GroupCommit {
     }
 
     fn write_header(&mut self, mut buffer: Aligned) -> Write {
-        let header = SegmentHeader { epoch: self.epoch, sealed: self.sealed as u32 };
+        let header = SegmentHeader { epoch: self.epoch, sealed: self.sealed as u32, key: self.key };
         encode_header(header, &mut buffer);
         self.written = SEGMENT_HEADER;
         let ending = Latch::default();
@@ -176,6 +178,8 @@ mod tests {
     use crate::spool::record::{ALIGNMENT, Header};
     use crate::spool::segment::decode_header;
 
+    const KEY: Key = Key(0x0123_4567_89AB_CDEF);
+
     fn draft(id: u64, reason: usize) -> Draft {
         let result = OutcomeResult::Deferred { not_before: 0, attempts: 0, reason: "x".repeat(reason).into() };
         let outcomes: Vec<_> = (0..reason.div_ceil(200).max(1) as u32)
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_lone_record_leaves_at_once_and_the_next_ones_gather_behind_it() {
-        let mut group = GroupCommit::new(64 * BLOCK);
+        let mut group = GroupCommit::new(KEY, 64 * BLOCK);
         assert_eq!(group.place(&draft(1, 10), Kind::Outcomes).err(), Some(Unplaced::NeedsSegment));
         group.begin_segment(5);
         let first = group.place(&draft(1, 10), Kind::Outcomes).expect("a place");
@@ -194,7 +198,7 @@ mod tests {
         let write = group.leave().expect("the header");
         assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, 0, 0..BLOCK, 0));
         let header = decode_header(&write.buffer[..BLOCK]);
-        assert_eq!(header, Some(SegmentHeader { epoch: 5, sealed: 0 }));
+        assert_eq!(header, Some(SegmentHeader { epoch: 5, sealed: 0, key: KEY }));
         assert!(group.leave().is_none(), "one batch in flight");
         group.returned(write.buffer);
         let write = group.leave().expect("a batch");
@@ -209,7 +213,7 @@ mod tests {
         let write = group.leave().expect("a batch");
         assert_eq!((write.offset as usize, write.records), (2 * BLOCK, 2));
         let at = write.range.start + (third.offset - second.offset) as usize;
-        let header = Header::decode(&write.buffer[at..]).expect("a record");
+        let header = Header::decode(&write.buffer[at..], KEY).expect("a record");
         assert_eq!((header.id, header.epoch, header.batch as usize), (MessageId(3), 5, 2 * BLOCK));
         assert!(group.leave().is_none(), "nothing gathered");
 
@@ -220,14 +224,14 @@ mod tests {
         let header = decode_header(&write.buffer[..BLOCK]);
         assert_eq!(
             header,
-            Some(SegmentHeader { epoch: 6, sealed: 3 * BLOCK as u32 }),
+            Some(SegmentHeader { epoch: 6, sealed: 3 * BLOCK as u32, key: KEY }),
             "what was written before is sealed"
         );
     }
 
     #[test]
     fn records_never_pass_the_end_of_a_segment_or_a_batch() {
-        let mut group = GroupCommit::new(64 * BLOCK);
+        let mut group = GroupCommit::new(KEY, 64 * BLOCK);
         let mut epoch = 0;
         let mut end = 0;
         for id in 0..2000 {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::group_commit::{BatchLost, GroupCommit, Placed, Unplaced};
-use super::record::{Draft, Extent, Kind};
+use super::record::{Draft, Extent, Key, Kind};
 use super::segment;
 use super::{Settings, StoreError};
 use crate::io::aligned::{Aligned, blocks};
@@ -48,6 +48,8 @@ pub(super) struct Segments<F> {
     pub next_epoch: u64,
     /// The number of the next file.
     pub next_slot: u32,
+    /// The log's secret.
+    pub key: Key,
 }
 
 /// A segment in use and how many messages need it.
@@ -69,6 +71,7 @@ impl<M: Machine> Clone for Log<M> {
 struct State<M: Machine> {
     machine: M,
     directory: PathBuf,
+    key: Key,
     settings: Settings,
     group: RefCell<GroupCommit>,
     /// By incarnation, the current one included.
@@ -80,8 +83,8 @@ struct State<M: Machine> {
     next_slot: Cell<u32>,
     /// No further segment can be prepared: the limit or the reserve is reached.
     full: Cell<bool>,
-    /// It was told that the wanted number of segments is ready, and nothing to the contrary since.
-    told_prepared: Cell<bool>,
+    /// What was last told of segments: that the wanted number is ready, or that none can be made.
+    told_prepared: Cell<Option<bool>>,
     /// A batch was lost.
     closed: Cell<bool>,
     /// There is something to write.
@@ -127,19 +130,20 @@ impl<M: Machine> Log<M> {
         segments: Segments<DiskFile<M>>,
         report: Box<dyn Fn(LogEvent)>,
     ) -> Log<M> {
-        let Segments { in_use, free, next_epoch, next_slot } = segments;
+        let Segments { in_use, free, next_epoch, next_slot, key } = segments;
         let in_use = in_use.into_iter().map(|(epoch, segment)| (epoch, InUse { segment, pins: 0 })).collect();
         Log(Rc::new(State {
             machine,
             directory: directory.to_owned(),
-            group: RefCell::new(GroupCommit::new(settings.segment_octets as usize)),
+            key,
+            group: RefCell::new(GroupCommit::new(key, settings.segment_octets as usize)),
             settings,
             in_use: RefCell::new(in_use),
             free: RefCell::new(free.into()),
             next_epoch: Cell::new(next_epoch),
             next_slot: Cell::new(next_slot),
             full: Cell::new(false),
-            told_prepared: Cell::new(false),
+            told_prepared: Cell::new(None),
             closed: Cell::new(false),
             gathered: Bell::default(),
             room: Bell::default(),
@@ -230,6 +234,11 @@ impl<M: Machine> Log<M> {
         }
         let spare = self.0.free.borrow().len().saturating_sub(1) as u64 * self.0.settings.segment_octets;
         if self.0.full.get() && spare < octets.max(1) { Err(StoreError::Full) } else { Ok(()) }
+    }
+
+    /// The log's secret.
+    pub fn key(&self) -> Key {
+        self.0.key
     }
 
     /// A batch was lost and nothing is written any more.
@@ -334,7 +343,7 @@ impl<M: Machine> Log<M> {
             let changed = self.0.segments_changed.heard();
             let (free, direct) = self.free_segments();
             if free > self.0.settings.prepared as usize {
-                if !self.0.told_prepared.replace(true) {
+                if self.0.told_prepared.replace(Some(true)) != Some(true) {
                     (self.0.report)(LogEvent::Prepared { segments: free, direct });
                 }
                 changed.await;
@@ -346,7 +355,8 @@ impl<M: Machine> Log<M> {
                     self.0.room.ring();
                 }
                 Err(error) => {
-                    if !self.0.full.replace(true) && self.0.told_prepared.replace(false) {
+                    self.0.full.set(true);
+                    if self.0.told_prepared.replace(Some(false)) != Some(false) {
                         (self.0.report)(LogEvent::NoSegment(error));
                     }
                     self.0.room.ring();

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::Settings;
 use super::log::{Log, LogEvent, Segment, Segments};
+use super::record::Key;
 use super::recovery::{Recovered, Recovery, incarnation};
-use super::segment::{SEGMENT_HEADER, SegmentHeader, decode_header, path, slot};
+use super::segment::{SEGMENT_HEADER, SegmentHeader, decode_header, encode_header, path, slot};
 use super::store::Spool;
 use crate::io::aligned::{Aligned, blocks};
 use crate::io::{Disk, File, Machine, Open};
@@ -58,10 +59,14 @@ impl<M: Machine> Spool<M> {
     ) -> io::Result<Opened<M>> {
         make_directory(&machine, directory).await?;
         let mut trouble = Trouble::default();
-        let mut found = find_segments(&machine, directory, &mut trouble).await?;
+        let found = find_segments(&machine, directory, &mut trouble).await?;
+        // Names that an earlier process made and did not come to sync must last before anything is promised on them.
+        machine.disk().sync_directory(directory).await?;
+        let key = find_key(&machine, directory, &found).await?;
+        let mut found = tell_incarnations(&machine, directory, key, found, &mut trouble).await;
         found.sort_by_key(|found| (found.epoch, found.segment.slot));
         let direct = found.first().map(|found| found.segment.file.is_direct());
-        let recovered = recover(&machine, directory, &mut found, &mut trouble).await;
+        let recovered = recover(&machine, directory, key, &mut found, &mut trouble).await;
         let Trouble { quarantined, unreadable } = trouble;
 
         let needed = recovered.survivors.iter().flat_map(|survivor| &survivor.message.extents);
@@ -83,7 +88,7 @@ impl<M: Machine> Spool<M> {
         let names = machine.disk().list(directory).await?;
         let next_slot = names.iter().filter_map(|name| slot(name)).max().map_or(0, |slot| slot + 1);
         let max_messages = settings.max_messages;
-        let segments = Segments { in_use, free, next_epoch, next_slot };
+        let segments = Segments { in_use, free, next_epoch, next_slot, key };
         let log = Log::new(machine, directory, settings, segments, report);
         untouchable.into_iter().for_each(|epoch| log.pin(epoch));
         log.start();
@@ -105,22 +110,21 @@ async fn make_directory<M: Machine>(machine: &M, directory: &Path) -> io::Result
     }
 }
 
+/// A segment's file and its first block, if that is whole.
+type Opening<F> = (Segment<F>, Option<SegmentHeader>);
+
 /// Opens all segments of a log; leftovers of ones that were never finished are removed. One that cannot be read is noted and
 /// left where it is.
 async fn find_segments<M: Machine>(
     machine: &M,
     directory: &Path,
     trouble: &mut Trouble,
-) -> io::Result<Vec<Found<DiskFile<M>>>> {
+) -> io::Result<Vec<Opening<DiskFile<M>>>> {
     let mut found = Vec::new();
     for name in machine.disk().list(directory).await? {
         match slot(&name) {
             Some(slot) => match open_segment(machine, directory, slot).await {
-                Ok(Some(segment)) => found.push(segment),
-                Ok(None) => match set_file_aside(machine, directory, &name).await {
-                    Ok(kept) => trouble.quarantined.push(kept),
-                    Err(error) => trouble.unreadable.push((directory.join(&name), error)),
-                },
+                Ok(opening) => found.push(opening),
                 Err(error) => trouble.unreadable.push((directory.join(&name), error)),
             },
             None if name.ends_with(".new") => machine.disk().remove(&directory.join(&name)).await?,
@@ -130,33 +134,90 @@ async fn find_segments<M: Machine>(
     Ok(found)
 }
 
-/// Opens a segment; `None` where nothing in it is whole although it is not blank.
-async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> io::Result<Option<Found<DiskFile<M>>>> {
+async fn open_segment<M: Machine>(machine: &M, directory: &Path, slot: u32) -> io::Result<Opening<DiskFile<M>>> {
     let file = machine.disk().open(&path(directory, slot), Open::Direct).await?;
     // What is read must be what the disk holds, not what an earlier process left in a cache on its way there.
     file.sync().await?;
     let octets = file.length().await?;
     let (result, header) = file.read_at(Aligned::zeroed(SEGMENT_HEADER), SEGMENT_HEADER, 0).await;
-    let segment = Segment { slot, octets, file };
-    if let Some(SegmentHeader { epoch, sealed }) = decode_header(&header[..result?]) {
-        return Ok(Some(Found { epoch: Some(epoch), sealed, segment, untouchable: false }));
+    let header = decode_header(&header[..result?]);
+    Ok((Segment { slot, octets, file }, header))
+}
+
+/// The name of the file that holds the log's secret. It stands in every segment's header as well: each is there for the loss of
+/// the other.
+const KEY_FILE: &str = "secret";
+
+/// The log's secret: that of its file, else that of a segment; a new one for a log that has none.
+async fn find_key<M: Machine>(machine: &M, directory: &Path, found: &[Opening<DiskFile<M>>]) -> io::Result<Key> {
+    let file = directory.join(KEY_FILE);
+    let written = match machine.disk().open(&file, Open::Read).await {
+        Ok(file) => {
+            let (result, octets) = file.read_at(Aligned::zeroed(SEGMENT_HEADER), SEGMENT_HEADER, 0).await;
+            result.ok().and_then(|length| decode_header(&octets[..length]))
+        }
+        Err(_) => None,
+    };
+    if let Some(header) = written {
+        return Ok(header.key);
     }
-    // A header that was damaged must not cost the mail behind it.
-    let octets = read_all(&segment).await?;
-    let epoch = incarnation(&octets);
-    let blank = octets.iter().all(|octet| *octet == 0);
-    Ok((epoch.is_some() || blank).then_some(Found { epoch, sealed: 0, segment, untouchable: false }))
+    let key =
+        found.iter().find_map(|(_, header)| header.as_ref()).map_or_else(|| Key(machine.secret()), |header| header.key);
+    let unfinished = directory.join(format!("{KEY_FILE}.new"));
+    let new = machine.disk().open(&unfinished, Open::Create).await?;
+    let mut block = Aligned::zeroed(SEGMENT_HEADER);
+    // A segment's header without a segment says no more than the secret.
+    encode_header(SegmentHeader { epoch: 0, sealed: 0, key }, &mut block);
+    new.write_at(block, 0..SEGMENT_HEADER, 0).await.0?;
+    new.sync().await?;
+    machine.disk().rename(&unfinished, &file).await?;
+    machine.disk().sync_directory(directory).await?;
+    Ok(key)
+}
+
+/// Finds out which incarnation each segment is. One in which nothing is whole although it is not blank is moved aside.
+async fn tell_incarnations<M: Machine>(
+    machine: &M,
+    directory: &Path,
+    key: Key,
+    openings: Vec<Opening<DiskFile<M>>>,
+    trouble: &mut Trouble,
+) -> Vec<Found<DiskFile<M>>> {
+    let mut found = Vec::new();
+    for (segment, header) in openings {
+        if let Some(SegmentHeader { epoch, sealed, .. }) = header.filter(|header| header.key == key) {
+            found.push(Found { epoch: Some(epoch), sealed, segment, untouchable: false });
+            continue;
+        }
+        // A header that was damaged must not cost the mail behind it.
+        let place = path(directory, segment.slot);
+        match read_all(&segment).await {
+            Ok(octets) => {
+                let epoch = incarnation(key, &octets);
+                if epoch.is_some() || octets.iter().all(|octet| *octet == 0) {
+                    found.push(Found { epoch, sealed: 0, segment, untouchable: false });
+                    continue;
+                }
+                match set_file_aside(machine, directory, segment.slot).await {
+                    Ok(kept) => trouble.quarantined.push(kept),
+                    Err(error) => trouble.unreadable.push((place, error)),
+                }
+            }
+            Err(error) => trouble.unreadable.push((place, error)),
+        }
+    }
+    found
 }
 
 /// Moves a file out of the log, durably.
-async fn set_file_aside<M: Machine>(machine: &M, log: &Path, name: &str) -> io::Result<PathBuf> {
+async fn set_file_aside<M: Machine>(machine: &M, log: &Path, slot: u32) -> io::Result<PathBuf> {
     let directory = log.join("quarantine");
     make_directory(machine, &directory).await?;
-    let path = directory.join(name);
-    machine.disk().rename(&log.join(name), &path).await?;
+    let (from, to) = (path(log, slot), path(&directory, slot));
+    machine.disk().rename(&from, &to).await?;
     machine.disk().sync_directory(&directory).await?;
     machine.disk().sync_directory(log).await?;
-    Ok(path)
+    Ok(to)
 }
 
 /// Reads all of a segment; what a file is short of its last block is blank.
@@ -170,10 +231,11 @@ async fn read_all<F: File>(segment: &Segment<F>) -> io::Result<Aligned> {
 async fn recover<M: Machine>(
     machine: &M,
     directory: &Path,
+    key: Key,
     found: &mut [Found<DiskFile<M>>],
     trouble: &mut Trouble,
 ) -> Recovered {
-    let mut recovery = Recovery::default();
+    let mut recovery = Recovery::new(key);
     for place in 0..found.len() {
         let Some(epoch) = found[place].epoch else { continue };
         let next = found.get(place + 1).filter(|next| next.epoch == Some(epoch + 1));
@@ -250,6 +312,7 @@ mod tests {
     use super::*;
     use crate::io::sim::{Fault, Operation, SimMachine, World, errno};
     use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::spool::record::{Draft, Kind};
     use crate::spool::{Outcome, OutcomeResult, StoreError};
 
     const LOG: &str = "/log";
@@ -388,6 +451,42 @@ mod tests {
     }
 
     #[test]
+    fn content_cannot_pass_for_records() {
+        let world = World::new(1);
+        let machine = world.machine();
+        // What a client could know: the form of a record, and that epochs count from 1.
+        let mut forged = Vec::new();
+        for epoch in 1..200 {
+            let mut draft = Draft::message(&envelope(u64::MAX), &[], Vec::new());
+            draft.push(b"forged");
+            let mut place = vec![0; draft.stride()];
+            draft.write(Key(0), Kind::Message, epoch, 4096, &mut place);
+            forged.extend_from_slice(&place);
+        }
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            // Received, never committed: its chunks stay behind, and so does what is written over.
+            for id in 1..4 {
+                store(&opened.spool, id, &forged).await;
+            }
+        });
+        world.kill();
+        // The records that hold it are damaged, so that all that is in them is looked at.
+        for name in names(&world).iter().filter(|name| slot(name).is_some()) {
+            let path = format!("{LOG}/{name}");
+            let mut octets = world.disk().read(&path).expect("it is there");
+            octets[SEGMENT_HEADER..SEGMENT_HEADER + 48].fill(1);
+            world.disk().write(&path, &octets).expect("there is room");
+        }
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            assert!(opened.newest.is_none_or(|id| id < MessageId(4)), "{:?}", opened.newest);
+            assert!(opened.messages < 3, "{}", opened.messages);
+        });
+    }
+
+    #[test]
     fn what_no_record_can_hold_is_refused_at_once() {
         let world = World::new(1);
         let machine = world.machine();
@@ -426,7 +525,7 @@ mod tests {
         });
         world.run(std::time::Duration::from_secs(5));
         assert!(spool.is_some_and(|spool| spool.len() == 1));
-        for name in names(&world) {
+        for name in names(&world).iter().filter(|name| slot(name).is_some()) {
             let length = world.disk().read(format!("{LOG}/{name}")).expect("listed").len();
             assert_eq!(length, 256 * 1024, "{name}");
         }

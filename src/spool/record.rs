@@ -76,12 +76,29 @@ pub struct Header {
     pub batch: u32,
 }
 
+/// A log's secret, which is part of every record's header. What a client sends is kept as it came, and stays in recycled segments
+/// until it is overwritten: without the secret, content could be made to look like records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key(pub u64);
+
+impl Key {
+    /// The half that stands in headers.
+    fn mark(self) -> [u8; 4] {
+        (self.0 as u32).to_le_bytes()
+    }
+
+    /// The checksum of a header: it begins with the other half.
+    fn checksum(self, header: &[u8]) -> u32 {
+        crc32c::crc32c_append((self.0 >> 32) as u32, header)
+    }
+}
+
 impl Header {
-    /// Reads the header at the front of `octets`; `None` where no whole header stands.
-    pub fn decode(octets: &[u8]) -> Option<Header> {
+    /// Reads the header at the front of `octets`; `None` where no whole header of the log with this key stands.
+    pub fn decode(octets: &[u8], key: Key) -> Option<Header> {
         let header = octets.get(..HEADER)?;
         let stated = u32::from_le_bytes(header[44..48].try_into().ok()?);
-        if header[..4] != MAGIC || crc32c::crc32c(&header[..44]) != stated {
+        if header[..4] != MAGIC || header[40..44] != key.mark() || key.checksum(&header[..44]) != stated {
             return None;
         }
         let kind = match header[4] {
@@ -106,7 +123,7 @@ impl Header {
     }
 
     /// Writes the header over the first [`HEADER`] octets of `record`.
-    fn encode(&self, record: &mut [u8]) {
+    fn encode(&self, key: Key, record: &mut [u8]) {
         record[..4].copy_from_slice(&MAGIC);
         record[4] = self.kind as u8;
         record[5..8].fill(0);
@@ -116,8 +133,8 @@ impl Header {
         record[28..32].copy_from_slice(&self.envelope.to_le_bytes());
         record[32..36].copy_from_slice(&self.checksum.to_le_bytes());
         record[36..40].copy_from_slice(&self.batch.to_le_bytes());
-        record[40..44].fill(0);
-        let checksum = crc32c::crc32c(&record[..44]);
+        record[40..44].copy_from_slice(&key.mark());
+        let checksum = key.checksum(&record[..44]);
         record[44..48].copy_from_slice(&checksum.to_le_bytes());
     }
 
@@ -206,8 +223,8 @@ impl Draft {
     }
 
     /// Writes the finished record to the front of `place` (at least [`Draft::stride`] octets), as part of the batch that begins
-    /// at octet `batch` of segment incarnation `epoch`.
-    pub fn write(&self, kind: Kind, epoch: u64, batch: u32, place: &mut [u8]) {
+    /// at octet `batch` of segment incarnation `epoch` in the log with this key.
+    pub fn write(&self, key: Key, kind: Kind, epoch: u64, batch: u32, place: &mut [u8]) {
         let (record, padding) = place[..self.stride()].split_at_mut(self.octets.len());
         record.copy_from_slice(&self.octets);
         padding.fill(0);
@@ -220,7 +237,7 @@ impl Draft {
             checksum: crc32c::crc32c(&self.octets[HEADER..]),
             batch,
         };
-        header.encode(record);
+        header.encode(key, record);
     }
 
     /// The buffer, for the next record.
@@ -288,6 +305,8 @@ mod tests {
     use crate::mail::{BodyType, Client, Mailbox, Protocol, ReversePath, SessionId};
     use proptest::prelude::*;
 
+    const KEY: Key = Key(0x0123_4567_89AB_CDEF);
+
     fn envelope() -> Envelope {
         Envelope {
             id: MessageId(77),
@@ -317,9 +336,9 @@ mod tests {
             draft.push(&body);
             draft.set_findings(&content);
             let mut place = vec![0xAA; draft.stride() + 7];
-            draft.write(Kind::Message, 12, 4096, &mut place);
+            draft.write(KEY, Kind::Message, 12, 4096, &mut place);
 
-            let header = Header::decode(&place).expect("a header");
+            let header = Header::decode(&place, KEY).expect("a header");
             prop_assert!(header.matches(&place));
             prop_assert_eq!((header.kind, header.epoch, header.id, header.batch), (Kind::Message, 12, MessageId(77), 4096));
             let message = Message::decode(&header, &place, 8192).expect("a message");
@@ -337,15 +356,24 @@ mod tests {
             let mut draft = Draft::message(&envelope(), &[], Vec::new());
             draft.push(&[b'x'; 300]);
             let mut place = vec![0; draft.stride()];
-            draft.write(Kind::Message, 12, 4096, &mut place);
-            let header = Header::decode(&place).expect("a header");
+            draft.write(KEY, Kind::Message, 12, 4096, &mut place);
+            let header = Header::decode(&place, KEY).expect("a header");
             place[position] ^= change;
-            prop_assert!(Header::decode(&place) != Some(header) || !header.matches(&place));
+            prop_assert!(Header::decode(&place, KEY) != Some(header) || !header.matches(&place));
+        }
+
+        #[test]
+        fn a_record_of_another_log_is_none(other in any::<u64>()) {
+            prop_assume!(other != KEY.0);
+            let draft = Draft::message(&envelope(), &[], Vec::new());
+            let mut place = vec![0; draft.stride()];
+            draft.write(Key(other), Kind::Message, 12, 4096, &mut place);
+            prop_assert_eq!(Header::decode(&place, KEY), None);
         }
 
         #[test]
         fn any_octets_are_read_without_harm(octets in proptest::collection::vec(any::<u8>(), 0..300), length in 0u32..300, section in 0u32..300) {
-            let _ = Header::decode(&octets);
+            let _ = Header::decode(&octets, KEY);
             let header = Header { kind: Kind::Message, epoch: 1, id: MessageId(1), length: length.max(HEADER as u32 + section), envelope: section, checksum: 0, batch: 0 };
             let _ = header.matches(&octets);
             let _ = Message::decode(&header, &octets, u32::MAX);

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::outcome::{Outcome, OutcomeResult};
-use super::record::{ALIGNMENT, Extent, Header, Kind, Message, outcomes};
+use super::record::{ALIGNMENT, Extent, Header, Key, Kind, Message, outcomes};
 use super::segment::SEGMENT_HEADER;
 use crate::io::aligned::BLOCK;
 use crate::mail::MessageId;
@@ -41,14 +41,20 @@ pub struct Recovered {
 }
 
 /// Reads the segments of one log in the order of their incarnations.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recovery {
+    key: Key,
     messages: HashMap<MessageId, Survivor>,
     content: HashSet<Extent>,
     found: Recovered,
 }
 
 impl Recovery {
+    /// Of the log with this key, of which nothing is read yet.
+    pub fn new(key: Key) -> Recovery {
+        Recovery { key, messages: HashMap::new(), content: HashSet::new(), found: Recovered::default() }
+    }
+
     /// Reads one segment; `octets` are all of it, its header block included, and the first `sealed` of them were on stable
     /// storage once, as the next segment says. Segments must come in the order of their epochs. Returns where octets stand that
     /// are no record of ours though records should: to be kept before it is used again.
@@ -59,7 +65,7 @@ impl Recovery {
         let mut sealed = (sealed as usize).min(octets.len());
         let mut doubtful: Option<usize> = None;
         while position < octets.len() {
-            match whole_record(epoch, &octets[position..]) {
+            match whole_record(self.key, epoch, &octets[position..]) {
                 Some(header) => {
                     gaps.extend(doubtful.take().map(|start| start..position));
                     sealed = sealed.max(position.min(header.batch as usize));
@@ -78,7 +84,7 @@ impl Recovery {
         gaps.extend(doubtful.map(|start| start..octets.len()));
         for gap in gaps {
             let gap = gap.start..gap.end.min(sealed);
-            if gap.start < gap.end && is_damage(epoch, &octets[gap.clone()]) {
+            if gap.start < gap.end && is_damage(self.key, epoch, &octets[gap.clone()]) {
                 damage.push(gap);
             }
         }
@@ -138,10 +144,10 @@ impl Recovery {
 
 /// The incarnation of a segment whose header is not whole: the newest that has a whole record there. `octets` are all of it;
 /// `None` where none has, as in a segment that was never used.
-pub fn incarnation(octets: &[u8]) -> Option<u64> {
+pub fn incarnation(key: Key, octets: &[u8]) -> Option<u64> {
     let (mut position, mut newest) = (SEGMENT_HEADER, None);
     while let Some(rest) = octets.get(position..).filter(|rest| !rest.is_empty()) {
-        match Header::decode(rest).filter(|header| header.matches(rest)) {
+        match Header::decode(rest, key).filter(|header| header.matches(rest)) {
             Some(header) => {
                 newest = newest.max(Some(header.epoch));
                 position += header.stride();
@@ -164,9 +170,9 @@ fn skip(octets: &[u8], position: usize) -> usize {
 }
 
 /// Whether the octets between two whole records are anything but blank or left over from an earlier incarnation.
-fn is_damage(epoch: u64, mut gap: &[u8]) -> bool {
+fn is_damage(key: Key, epoch: u64, mut gap: &[u8]) -> bool {
     while !gap.is_empty() {
-        let step = match Header::decode(gap) {
+        let step = match Header::decode(gap, key) {
             Some(old) if old.epoch < epoch => old.stride(),
             _ if gap.iter().take(ALIGNMENT).all(|octet| *octet == 0) => ALIGNMENT,
             _ => return true,
@@ -177,8 +183,8 @@ fn is_damage(epoch: u64, mut gap: &[u8]) -> bool {
 }
 
 /// The header of the record at the front of `octets`, if it is whole and of this incarnation.
-fn whole_record(epoch: u64, octets: &[u8]) -> Option<Header> {
-    Header::decode(octets).filter(|header| header.epoch == epoch && header.matches(octets))
+fn whole_record(key: Key, epoch: u64, octets: &[u8]) -> Option<Header> {
+    Header::decode(octets, key).filter(|header| header.epoch == epoch && header.matches(octets))
 }
 
 #[cfg(test)]
@@ -189,6 +195,7 @@ mod tests {
     use crate::spool::record::Draft;
     use proptest::prelude::*;
 
+    const KEY: Key = Key(0x0123_4567_89AB_CDEF);
     const OCTETS: usize = 64 * BLOCK;
 
     fn envelope(id: u64) -> Envelope {
@@ -228,7 +235,7 @@ mod tests {
 
     impl Segment {
         fn over(octets: Vec<u8>, epoch: u64) -> Segment {
-            let mut group = GroupCommit::new(OCTETS);
+            let mut group = GroupCommit::new(KEY, OCTETS);
             group.begin_segment(epoch);
             Segment { group, octets, epoch }
         }
@@ -259,7 +266,7 @@ mod tests {
 
     /// What recovery makes of one segment, and the damage in it.
     fn recover(epoch: u64, octets: &[u8], sealed: u32) -> (Recovered, Vec<Range<usize>>) {
-        let mut recovery = Recovery::default();
+        let mut recovery = Recovery::new(KEY);
         let damage = recovery.read_segment(epoch, octets, sealed);
         (recovery.finish(), damage)
     }
@@ -279,7 +286,7 @@ mod tests {
         ) {
             let (recovered, _) = recover(epoch, &octets, sealed);
             prop_assert_eq!((recovered.survivors.len(), recovered.records), (0, 0));
-            prop_assert_eq!(incarnation(&octets), None);
+            prop_assert_eq!(incarnation(KEY, &octets), None);
         }
 
         #[test]
@@ -368,9 +375,9 @@ mod tests {
         let (recovered, damage) = recover(6, &new.octets, 0);
         assert_eq!((ids(&recovered.survivors), damage), (vec![100, 101, 102], vec![]));
         assert_eq!(recovered.newest, Some(MessageId(102)));
-        assert_eq!(incarnation(&new.octets), Some(6));
+        assert_eq!(incarnation(KEY, &new.octets), Some(6));
         new.octets[SEGMENT_HEADER..SEGMENT_HEADER + 12 * BLOCK].fill(0xEE);
-        assert_eq!(incarnation(&new.octets), Some(5));
+        assert_eq!(incarnation(KEY, &new.octets), Some(5));
     }
 
     #[test]

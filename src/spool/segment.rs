@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::record::Key;
 use crate::io::aligned::BLOCK;
 
 /// Octets at the start of a segment that say which incarnation it is; records follow.
@@ -17,6 +18,8 @@ pub struct SegmentHeader {
     /// Octets of the incarnation before this one that were on stable storage when this one began; 0 where it was written by
     /// an earlier run, so that its end is not known.
     pub sealed: u32,
+    /// The log's secret.
+    pub key: Key,
 }
 
 /// Writes a header over the first block of `place`.
@@ -25,16 +28,18 @@ pub fn encode_header(header: SegmentHeader, place: &mut [u8]) {
     place[..8].copy_from_slice(MAGIC);
     place[8..16].copy_from_slice(&header.epoch.to_le_bytes());
     place[16..20].copy_from_slice(&header.sealed.to_le_bytes());
-    let checksum = crc32c::crc32c(&place[..20]);
-    place[20..24].copy_from_slice(&checksum.to_le_bytes());
+    place[20..28].copy_from_slice(&header.key.0.to_le_bytes());
+    let checksum = crc32c::crc32c(&place[..28]);
+    place[28..32].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// Reads a segment's first block; `None` where no whole header stands, as in one that was never used.
 pub fn decode_header(block: &[u8]) -> Option<SegmentHeader> {
-    let stated = u32::from_le_bytes(block.get(20..24)?.try_into().ok()?);
+    let stated = u32::from_le_bytes(block.get(28..32)?.try_into().ok()?);
     let epoch = u64::from_le_bytes(block[8..16].try_into().ok()?);
     let sealed = u32::from_le_bytes(block[16..20].try_into().ok()?);
-    (&block[..8] == MAGIC && crc32c::crc32c(&block[..20]) == stated).then_some(SegmentHeader { epoch, sealed })
+    let key = Key(u64::from_le_bytes(block[20..28].try_into().ok()?));
+    (&block[..8] == MAGIC && crc32c::crc32c(&block[..28]) == stated).then_some(SegmentHeader { epoch, sealed, key })
 }
 
 /// The file of segment number `slot` in a log's directory.
@@ -44,7 +49,9 @@ pub fn path(directory: &Path, slot: u32) -> PathBuf {
 
 /// The number of the segment whose file has this name.
 pub fn slot(name: &str) -> Option<u32> {
-    name.strip_prefix("segment-")?.parse().ok()
+    let slot = name.strip_prefix("segment-")?.parse().ok()?;
+    // Another way to write the same number would be another file for the same segment.
+    (name == format!("segment-{slot:06}")).then_some(slot)
 }
 
 #[cfg(test)]
@@ -55,7 +62,7 @@ mod tests {
     fn a_header_reads_back_and_a_blank_one_is_none() {
         let mut block = vec![7; BLOCK];
         assert_eq!(decode_header(&block), None);
-        let header = SegmentHeader { epoch: 42, sealed: 8192 };
+        let header = SegmentHeader { epoch: 42, sealed: 8192, key: Key(7) };
         encode_header(header, &mut block);
         assert_eq!(decode_header(&block), Some(header));
         block[9] ^= 1;

@@ -174,7 +174,7 @@ impl<M: Machine> Spool<M> {
         };
         let record = self.read_record(&extent).await?;
         let octets = &record.0[record.1.clone()];
-        let header = Header::decode(octets).ok_or(io::ErrorKind::InvalidData)?;
+        let header = Header::decode(octets, self.0.log.key()).ok_or(io::ErrorKind::InvalidData)?;
         let message = Message::decode(&header, octets, extent.offset).map_err(io::Error::other)?;
         Ok(Stored { message, unresolved, attempts, record })
     }
@@ -198,7 +198,7 @@ impl<M: Machine> Spool<M> {
     async fn read_record(&self, extent: &Extent) -> io::Result<(Aligned, std::ops::Range<usize>)> {
         let (buffer, range) = self.0.log.read(extent).await?;
         let octets = &buffer[range.clone()];
-        let whole = Header::decode(octets)
+        let whole = Header::decode(octets, self.0.log.key())
             .is_some_and(|header| header.extent(extent.offset) == *extent && header.matches(octets));
         if whole { Ok((buffer, range)) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "a record is damaged")) }
     }

@@ -2,7 +2,7 @@
 
 use ringpost::io::sim::{Random, seeds};
 use ringpost::spool::record::{ALIGNMENT, Header, Kind};
-use ringpost::spool::segment::SEGMENT_HEADER;
+use ringpost::spool::segment::{SEGMENT_HEADER, decode_header};
 
 use super::client::SMTP;
 use super::host::{Host, SPOOL};
@@ -32,11 +32,13 @@ type Place = (String, usize, Header);
 /// All whole records, in the order of segments and places.
 fn records(host: &Host) -> Vec<Place> {
     let mut found = Vec::new();
+    let secret = host.world.disk().read(format!("{SPOOL}/secret")).expect("every log has one");
+    let key = decode_header(&secret).expect("it is whole").key;
     for name in host.segments() {
         let octets = host.world.disk().read(format!("{SPOOL}/{name}")).expect("listed");
         let mut at = SEGMENT_HEADER;
         while at < octets.len() {
-            match Header::decode(&octets[at..]).filter(|header| header.matches(&octets[at..])) {
+            match Header::decode(&octets[at..], key).filter(|header| header.matches(&octets[at..])) {
                 Some(header) => {
                     found.push((name.clone(), at, header));
                     at += header.stride();

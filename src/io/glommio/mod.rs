@@ -143,6 +143,14 @@ impl Machine for GlommioMachine {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
     }
 
+    fn secret(&self) -> u64 {
+        let mut octets = [0u8; 8];
+        // SAFETY: the buffer has room for what is asked. The kernel gives so few octets whole, once it has started.
+        let given = unsafe { libc::getrandom(octets.as_mut_ptr().cast(), octets.len(), 0) };
+        assert_eq!(given, octets.len() as isize, "the kernel gives no random octets");
+        u64::from_ne_bytes(octets)
+    }
+
     async fn sleep(&self, time: Duration) {
         glommio::timer::sleep(time).await;
     }

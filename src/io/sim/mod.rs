@@ -351,6 +351,10 @@ impl Machine for SimMachine {
         u64::try_from(microseconds).unwrap_or(0)
     }
 
+    fn secret(&self) -> u64 {
+        self.disk.kernel.random.borrow_mut().bits()
+    }
+
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> {
         let kernel = self.disk.kernel.clone();
         let until = self.now().saturating_add(time).saturating_add(kernel.some_time(0, 1000));
