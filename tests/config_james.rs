@@ -120,7 +120,6 @@ fn authorized_addresses_have_all_the_notations_of_james() {
         ("127.0.0.0/255.0.0.0", "127.9.9.9", "128.0.0.1"),
         ("127.*", "127.9.9.9", "128.0.0.1"),
         ("10.1.*", "10.1.9.9", "10.2.0.0"),
-        ("10.1.2.*.", "0.0.0.0", "0.0.0.0"),
         ("localhost/8", "127.9.9.9", "128.0.0.1"),
         ("example.org", "192.0.2.1", "192.0.2.2"),
         ("2001:db8::/64", "2001:db8::ffff:1", "2001:db8:0:1::1"),
@@ -129,9 +128,6 @@ fn authorized_addresses_have_all_the_notations_of_james() {
         ("192.0.2.0/24", "::ffff:192.0.2.9", "::ffff:192.0.3.9"),
         ("*", "8.8.8.8", "::1"),
     ] {
-        if text == "10.1.2.*." {
-            continue;
-        }
         assert!(holds(text, inside) && !holds(text, outside), "{text}");
     }
     let several = authorized("127.0.0.1, 10.0.0.0/8\n192.0.2.1,unknown.example.org");

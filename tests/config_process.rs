@@ -35,7 +35,9 @@ fn the_addresses_of_domains_are_domains_with_autodetect_ip() {
     let file = home.conf().join("ringpost.xml");
     let text = fs::read_to_string(&file).expect("it was written");
     fs::write(&file, text.replace("<users>", "<users><user>me@[127.0.0.1]</user>")).expect("it can be written");
-    let process = home.start_prepared(|command| drop(command.env("RINGPOST_TEST_AUTODETECT", "true")));
+    let process = home.start_prepared(|command| {
+        command.env("RINGPOST_TEST_AUTODETECT", "true");
+    });
     let mut client = process.smtp();
     client.expect("MAIL FROM:<>", "250");
     client.expect("RCPT TO:<me@[127.0.0.1]>", "250");

@@ -23,6 +23,9 @@ fn xml_is_read_with_its_positions() {
     assert_eq!((&*root.children[1].name, root.children[1].position), ("b", place(4, 3)));
     assert_eq!(file.line(4), "  <b/></a>");
     assert_eq!(file.line(2), "<a x = 'ä &lt;' y=\"2\">");
+    assert_eq!(file.find(place(2, 1), "&lt;"), place(2, 11));
+    assert_eq!(file.find(place(3, 8), "b"), place(4, 4), "after the place, not before it");
+    assert_eq!(file.find(place(3, 8), "nowhere"), place(3, 8));
     assert_eq!((file.line(0), file.line(99)), ("\u{3c}?xml version='1.0'?>", ""));
 }
 

@@ -116,6 +116,21 @@ impl File {
     pub fn line(&self, number: u32) -> &str {
         line(&self.source, number)
     }
+
+    /// Where the text stands at a place or after it; the place itself where it does not stand as it is.
+    pub fn find(&self, from: Position, text: &str) -> Position {
+        let lines = self.source.split('\n').zip(1u32..).skip((from.line as usize).saturating_sub(1));
+        for (line, number) in lines {
+            let before = if number == from.line { (from.column as usize).saturating_sub(1) } else { 0 };
+            let start = line.char_indices().nth(before).map_or(line.len(), |(at, _)| at);
+            let rest = line.get(start..).unwrap_or_default();
+            if let Some((between, _)) = rest.split_once(text) {
+                let column = before + between.chars().count() + 1;
+                return Position { line: number, column: u32::try_from(column).unwrap_or(u32::MAX) };
+            }
+        }
+        from
+    }
 }
 
 fn line(source: &str, number: u32) -> &str {

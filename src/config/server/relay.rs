@@ -41,12 +41,23 @@ enum Entry<'a> {
     Name(&'a str, Option<u8>),
 }
 
+/// Every client is compared with all of them.
+const ENTRIES_MAX: usize = 4096;
+
 /// Reads `authorizedAddresses`: entries between commas or blanks. Absent it is nobody.
 pub fn authorized(section: &mut Section<'_>, host: &Host) -> Networks {
     let Some(written) = section.written("authorizedAddresses") else { return Networks::default() };
     let mut networks = Vec::new();
-    for text in written.text.split([',', ' ', '\t', '\n', '\r']).filter(|text| !text.is_empty()) {
-        let entry = Written { text, ..written };
+    let mut position = written.position;
+    let entries = written.text.split([',', ' ', '\t', '\n', '\r']).filter(|text| !text.is_empty());
+    if entries.clone().count() > ENTRIES_MAX {
+        let found = format!("authorizedAddresses has more than {ENTRIES_MAX} entries");
+        section.say(written.position, Severity::Error, found, "join them to larger networks");
+        return Networks::default();
+    }
+    for text in entries {
+        position = section.file.find(position, text);
+        let entry = Written { text, position, ..written };
         match section.parse(entry, |_| self::entry(text)) {
             Some(Entry::Network(network)) => networks.push(network),
             Some(Entry::Name(name, prefix)) => networks.extend(named(section, entry, name, prefix, host)),
