@@ -18,6 +18,12 @@ const SAMPLES: &[(&str, &str)] = &[
     ("connectiontimeout", "7"),
     ("connectionTimeout", "7"),
     ("connectionLimit", "7"),
+    ("connectionLimitPerIP", "7"),
+    ("proxyRequired", "true"),
+    ("proxyFirst", "false"),
+    ("ioWorkerCount", "1"),
+    ("bossWorkerCount", "1"),
+    ("maxExecutorCount", "7"),
     ("helloName", "other.example.org"),
     ("helloName/@autodetect", "false"),
     ("maxmessagesize", "7"),
@@ -46,6 +52,17 @@ const SAMPLES: &[(&str, &str)] = &[
     ("spool/maxSegments", "7"),
     ("spool/reserve", "7M"),
     ("limits/recipients", "777"),
+    ("limits/ipv6Prefix", "48"),
+    ("limits/withoutHeader", "7"),
+    ("limits/errors", "7"),
+    ("limits/unknownCommands", "7"),
+    ("limits/refuseEarlyTalkers", "false"),
+    ("timeouts/proxyHeader", "7s"),
+    ("timeouts/commandLine", "7s"),
+    ("timeouts/transaction", "7s"),
+    ("timeouts/session", "7s"),
+    ("timeouts/contentRate", "7"),
+    ("timeouts/contentWindow", "7s"),
     ("delivery/hold", "true"),
     ("delivery/share", "7"),
     ("delivery/concurrency", "7"),
@@ -167,7 +184,7 @@ fn every_key_that_is_not_done_is_named() {
 /// A value that asks for nothing is no problem, and the same is accepted by name where it asks for something.
 #[test]
 fn what_protects_asks_for_nothing_or_is_accepted_by_name() {
-    let idle = [("connectionLimitPerIP", "0"), ("auth/announce", "never"), ("verifyIdentity", "disabled")];
+    let idle = [("auth/announce", "never"), ("verifyIdentity", "disabled")];
     for (scope, key) in tables().filter(|(_, key)| matches!(key.standing, Standing::Protects(_))) {
         let nothing = idle.iter().find(|(path, _)| *path == key.path).map_or("false", |(_, value)| value);
         let nothing = if key.path == "mapping" { "a@b=c" } else { nothing };
@@ -175,7 +192,6 @@ fn what_protects_asks_for_nothing_or_is_accepted_by_name() {
         assert!(problems.iter().all(|p| !p.found.contains("does not do yet")), "{scope}/{}", key.path);
 
         let something = match key.path {
-            "connectionLimitPerIP" => "5",
             "auth/announce" => "always",
             "mapping" => "a@b=error:x",
             _ => "true",

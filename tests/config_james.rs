@@ -18,17 +18,9 @@ use ringpost::config::{Configuration, IdentityMode, Origin, ServerSettings, Seve
 /// The first server with these keys, and every key that protects accepted.
 fn server(keys: &str) -> ServerSettings {
     let mut sources = with("smtpserver", &SMTP.replace("<verifyIdentity>disabled</verifyIdentity>", keys));
-    let accepted: String = [
-        "tls/@startTLS",
-        "tls/@socketTLS",
-        "auth/announce",
-        "auth/required",
-        "verifyIdentity",
-        "proxyRequired",
-        "connectionLimitPerIP",
-    ]
-    .map(|key| format!("<accept-inactive key='smtpserver/{key}'/>"))
-    .concat();
+    let accepted: String = ["tls/@startTLS", "tls/@socketTLS", "auth/announce", "auth/required", "verifyIdentity"]
+        .map(|key| format!("<accept-inactive key='smtpserver/{key}'/>"))
+        .concat();
     put(&mut sources, "ringpost", format!("<ringpost>{accepted}</ringpost>").as_bytes());
     let (configuration, problems) = read(&sources);
     configuration.unwrap_or_else(|| panic!("{}", told(&problems))).servers.remove(0)

@@ -141,8 +141,6 @@ fn what_protects_is_never_left_out_in_silence() {
         "<verifyIdentity>true</verifyIdentity>",
         "<verifyIdentity>strict</verifyIdentity>",
         "<verifyIdentity>relaxed</verifyIdentity>",
-        "<proxyRequired>true</proxyRequired>",
-        "<connectionLimitPerIP>10</connectionLimitPerIP>",
         "<tls/><tls startTLS='true'/>",
     ];
     for keys in asks {
@@ -150,8 +148,7 @@ fn what_protects_is_never_left_out_in_silence() {
         assert_eq!(worst, Some(Severity::Error), "{keys}");
     }
     let idle = "<verifyIdentity>false</verifyIdentity><tls startTLS='false' socketTLS='off'/><auth><announce> Never \
-        </announce><required>no</required></auth><proxyRequired>false</proxyRequired>\
-        <connectionLimitPerIP> 0 </connectionLimitPerIP>";
+        </announce><required>no</required></auth>";
     assert_eq!(told(&problems_of(idle)), "");
 }
 

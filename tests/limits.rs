@@ -31,7 +31,7 @@ fn the_limit_of_connections_holds_over_all_shards_and_leaks_nothing() {
         let mut taken = take_places(process.address(0), 4);
         for _ in 0..8 {
             let mut client = Client::dial(process.address(0)).expect("it listens");
-            assert_eq!(client.reply(), "421 4.3.2 localhost Too busy, please try again later");
+            assert_eq!(client.reply(), "421 4.7.0 localhost Too busy, please try again later");
             client.assert_closed();
         }
         take_places(process.address(1), 1)[0].expect("QUIT", "221");
@@ -67,5 +67,66 @@ fn a_silent_client_is_told_and_disconnected() {
         client.assert_closed();
     }
     assert!(begun.elapsed() < Duration::from_secs(30));
+    process.stop();
+}
+
+/// Sends one octet after the other, until it is told to stop.
+fn drip(client: &mut Client, octets: &[u8]) -> String {
+    for octet in octets.iter().cycle() {
+        if client.try_send(&[*octet]).is_err() || client.has_input() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    client.reply()
+}
+
+#[test]
+fn a_client_that_never_gets_anywhere_is_told_and_disconnected() {
+    let conf = Conf::new()
+        .with("timeouts/commandLine", "2s")
+        .with("timeouts/contentRate", "1000")
+        .with("timeouts/contentWindow", "2s")
+        .with("timeouts/transaction", "4s")
+        .with("timeouts/session", "6s");
+    let home = Home::new(&conf);
+    let process = home.start();
+    let too_slow = "421 4.4.2 localhost Too slow, closing transmission channel";
+    let too_long = "421 4.4.2 localhost Too much time taken, closing transmission channel";
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(drip(&mut process.connect(0), b"NOOP "), too_slow));
+        scope.spawn(|| {
+            let mut client = Client::hello(process.address(0), false);
+            client.envelope("", &["you@localhost"]);
+            client.expect("DATA", "354");
+            assert_eq!(drip(&mut client, b"text\r\n"), too_slow);
+        });
+        scope.spawn(|| {
+            let mut client = Client::hello(process.address(0), false);
+            client.envelope("", &["you@localhost"]);
+            assert_eq!(client.reply(), too_long);
+        });
+        scope.spawn(|| {
+            let mut client = Client::hello(process.address(0), false);
+            let begun = Instant::now();
+            // Whole commands, and never a pause that counts.
+            let end = loop {
+                std::thread::sleep(Duration::from_millis(20));
+                let reply = client.say("RSET");
+                if !reply.starts_with("250") {
+                    break reply;
+                }
+            };
+            assert_eq!(end, too_long);
+            assert!((Duration::from_secs(5)..Duration::from_secs(20)).contains(&begun.elapsed()));
+        });
+        scope.spawn(|| {
+            let mut client = Client::hello(process.address(0), false);
+            for _ in 0..10 {
+                assert!(client.data(&["you@localhost"], &b"text\r\n".repeat(1000)).starts_with("250 "));
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+    });
     process.stop();
 }

@@ -30,6 +30,7 @@ use ringpost::mail::{IdSource, Mailbox};
 use ringpost::mailet::Container;
 use ringpost::mta::accept::accept;
 use ringpost::mta::core::{Core, Limit, Server};
+use ringpost::mta::gate::Gate;
 use ringpost::mta::requirements;
 use ringpost::mta::spooler::{self, Spooler};
 use ringpost::spool::{self, Spool};
@@ -119,7 +120,7 @@ async fn run(
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: Duration::from_secs(60),
         graceful: true,
-        connections: limit,
+        gate: Gate { connections: limit, per_client: None, unnamed: None },
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();
@@ -163,6 +164,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         ids: RefCell::new(IdSource::new(0, 0)),
         buffers: Default::default(),
         patience: Rc::default(),
+        timeouts: Default::default(),
         hold: false,
     })
 }
@@ -187,7 +189,7 @@ fn a_session_that_panics_ends_alone_and_leaves_nothing_behind() {
     let mut later = running.connect();
     later.expect("MAIL FROM:<>", "250");
     let mut too_many = Client::dial(running.address).expect("it listens");
-    assert!(too_many.reply().starts_with("421 4.3.2 "), "the places are taken");
+    assert!(too_many.reply().starts_with("421 4.7.0 "), "the places are taken");
 
     at_once.send("RCPT TO:<boom@localhost>\r\n");
     assert_dropped(&mut at_once);

@@ -189,7 +189,9 @@ fn an_interrupted_session_says_why_and_is_over() {
     for (why, expected) in [
         (Interrupt::Idle, "421 4.4.2 localhost Timeout waiting for client, closing transmission channel"),
         (Interrupt::Shutdown, "421 4.3.2 localhost Service shutting down, closing transmission channel"),
-        (Interrupt::Overload, "421 4.3.2 localhost Too busy, please try again later"),
+        (Interrupt::Slow, "421 4.4.2 localhost Too slow, closing transmission channel"),
+        (Interrupt::TooLong, "421 4.4.2 localhost Too much time taken, closing transmission channel"),
+        (Interrupt::Overload, "421 4.7.0 localhost Too busy, please try again later"),
         (Interrupt::TooManyConnections, "421 4.7.0 localhost Too many connections from your address"),
     ] {
         let (mut session, mut sent) = (session(false), Vec::new());

@@ -121,7 +121,7 @@ fn refuse_io_uring(errno: libc::c_int) -> impl Fn() -> io::Result<()> {
 fn io_uring_that_is_refused_is_told_with_the_remedy() {
     let home = Home::new(&Conf::new());
     for (errno, told) in
-        [(libc::EPERM, ["kernel.io_uring_disabled", "seccomp profile"]), (libc::ENOSYS, ["no io_uring", "Linux 5.15"])]
+        [(libc::EPERM, ["kernel.io_uring_disabled", "seccomp profile"]), (libc::ENOSYS, ["no io_uring", "Linux 5.17"])]
     {
         let failed = home.fail_to_start(|command| {
             // SAFETY: what runs between fork and exec are system calls and the stack.

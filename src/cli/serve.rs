@@ -32,7 +32,9 @@ pub fn run(conf: &Path) -> ExitCode {
         Err(error) => {
             eprintln!("ringpost: {error}");
             ExitCode::from(match error {
-                Error::ShardEnded(_) => exit::SOFTWARE,
+                Error::ShardEnded(_) | Error::Start { .. } | Error::Failed { .. } | Error::Restless(_) => {
+                    exit::SOFTWARE
+                }
                 _ => exit::CONFIG,
             })
         }

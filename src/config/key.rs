@@ -150,11 +150,6 @@ pub fn is_false(text: &str) -> bool {
     value::boolean(text) == Ok(false)
 }
 
-/// Whether a limit is 0, so that it asks for nothing.
-pub fn is_zero(text: &str) -> bool {
-    value::number(text, 0, 0).is_ok()
-}
-
 /// Accepts Booleans.
 pub fn boolean(text: &str) -> Result<(), Expected> {
     value::boolean(text).map(drop)

@@ -29,6 +29,8 @@ pub struct RingpostSettings {
     pub spool: SpoolSettings,
     /// `limits`.
     pub limits: LimitSettings,
+    /// `timeouts`.
+    pub timeouts: TimeoutSettings,
     /// `delivery`.
     pub delivery: DeliverySettings,
     /// `log`.
@@ -58,6 +60,33 @@ pub struct SpoolSettings {
 pub struct LimitSettings {
     /// `recipients`: most recipients of one transaction, 100 (RFC 5321 §4.5.3.1.8) to 3,000 (an envelope must fit a record of the spool).
     pub recipients: usize,
+    /// `ipv6Prefix`: leading bits of an IPv6 address that make one client for `connectionLimitPerIP`.
+    pub ipv6_prefix: u8,
+    /// `withoutHeader`: most connections of one server whose PROXY header has not come yet.
+    pub without_header: u32,
+    /// `errors`: errors of a client that are let pass before the session ends; 0 for any number.
+    pub errors: u32,
+    /// `unknownCommands`: commands that are none and are let pass before the session ends; 0 for any number.
+    pub unknown_commands: u32,
+    /// `refuseEarlyTalkers`: a client that speaks before it is greeted is refused.
+    pub refuse_early_talkers: bool,
+}
+
+/// `timeouts`: how long a client may take, beside `connectiontimeout`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    /// `proxyHeader`: for the PROXY header, from the moment it connected.
+    pub proxy_header: Duration,
+    /// `commandLine`: for a command line, from its first octet to its last.
+    pub command_line: Duration,
+    /// `transaction`.
+    pub transaction: Duration,
+    /// `session`.
+    pub session: Duration,
+    /// `contentRate`: octets a second that content must bring on the average over `contentWindow`; 0 is no matter.
+    pub content_rate: u32,
+    /// `contentWindow`.
+    pub content_window: Duration,
 }
 
 /// `delivery`.
@@ -116,6 +145,17 @@ pub const KEYS: &[Key] = &[
     key("spool/maxSegments").default("256"),
     key("spool/reserve").default("1G"),
     key("limits/recipients").default("1000"),
+    key("limits/ipv6Prefix").default("64"),
+    key("limits/withoutHeader").default("256"),
+    key("limits/errors").default("20"),
+    key("limits/unknownCommands").default("10"),
+    key("limits/refuseEarlyTalkers").default("true"),
+    key("timeouts/proxyHeader").default("5s"),
+    key("timeouts/commandLine").default("5m"),
+    key("timeouts/transaction").default("6h"),
+    key("timeouts/session").default("1d"),
+    key("timeouts/contentRate").default("100"),
+    key("timeouts/contentWindow").default("10m"),
     key("delivery/hold").default("false"),
     key("delivery/share").default("25"),
     key("delivery/concurrency").default("16"),
@@ -213,7 +253,8 @@ pub fn read(
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
         shards: shards(&mut section, host),
         spool: spool(&mut section, home),
-        limits: LimitSettings { recipients: count(&mut section, "limits/recipients", 100, 3000).unwrap_or(RECIPIENTS) },
+        limits: limits(&mut section),
+        timeouts: timeouts(&mut section),
         delivery: delivery(&mut section),
         log: log(&mut section),
         shutdown_grace: section.read("shutdown/grace", value::duration).unwrap_or(Duration::from_secs(10)),
@@ -221,7 +262,11 @@ pub fn read(
 }
 
 fn count(section: &mut Section<'_>, path: &str, least: u64, most: u64) -> Option<usize> {
-    section.read(path, |text| value::number(text, least, most)).and_then(|count| usize::try_from(count).ok())
+    small(section, path, least, most)
+}
+
+fn small<T: TryFrom<u64>>(section: &mut Section<'_>, path: &str, least: u64, most: u64) -> Option<T> {
+    section.read(path, |text| value::number(text, least, most)).and_then(|number| T::try_from(number).ok())
 }
 
 /// The users. One of a domain that is not local would wait for mail for ever, so it is named.
@@ -265,7 +310,7 @@ fn shards(section: &mut Section<'_>, host: &Host) -> Vec<usize> {
 }
 
 fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
-    let max_segments = count(section, "spool/maxSegments", 2, 65_536).unwrap_or(256);
+    let max_segments = count(section, "spool/maxSegments", 3, 65_536).unwrap_or(256);
     SpoolSettings {
         directory: home.join(section.read("spool/directory", value::path).unwrap_or_else(|| "var/spool".into())),
         segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),
@@ -278,6 +323,30 @@ fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
 fn segment_size(text: &str) -> Result<u64, value::Expected> {
     let octets = value::size(text, 1 << 20, 1 << 30)?;
     if octets.is_multiple_of(BLOCK) { Ok(octets) } else { Err(format!("a multiple of {BLOCK} octets")) }
+}
+
+fn limits(section: &mut Section<'_>) -> LimitSettings {
+    LimitSettings {
+        recipients: count(section, "limits/recipients", 100, 3000).unwrap_or(RECIPIENTS),
+        ipv6_prefix: small(section, "limits/ipv6Prefix", 1, 128).unwrap_or(64),
+        without_header: small(section, "limits/withoutHeader", 1, 1_000_000).unwrap_or(256),
+        errors: small(section, "limits/errors", 0, 1_000_000).unwrap_or(20),
+        unknown_commands: small(section, "limits/unknownCommands", 0, 1_000_000).unwrap_or(10),
+        refuse_early_talkers: section.read("limits/refuseEarlyTalkers", value::boolean).unwrap_or(true),
+    }
+}
+
+fn timeouts(section: &mut Section<'_>) -> TimeoutSettings {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let mut time = |path, default| section.read(path, value::duration).unwrap_or(default);
+    TimeoutSettings {
+        proxy_header: time("timeouts/proxyHeader", Duration::from_secs(5)),
+        command_line: time("timeouts/commandLine", minutes(5)),
+        transaction: time("timeouts/transaction", minutes(6 * 60)),
+        session: time("timeouts/session", minutes(24 * 60)),
+        content_window: time("timeouts/contentWindow", minutes(10)),
+        content_rate: small(section, "timeouts/contentRate", 0, 1_000_000).unwrap_or(100),
+    }
 }
 
 fn delivery(section: &mut Section<'_>) -> DeliverySettings {

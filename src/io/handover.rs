@@ -41,8 +41,9 @@ impl Doorbell {
 
     /// To be called by the reader after it woke and before it looks at what there is, so that a later ring wakes it again.
     pub fn answer(&self) {
-        self.rung.store(false, Ordering::Release);
-        std::sync::atomic::fence(Ordering::SeqCst);
+        // A swap, so that it and the ringer's stand in one order: either the ringer sees the bell at rest and rings, or what it
+        // brought is seen by the look that follows.
+        self.rung.swap(false, Ordering::AcqRel);
     }
 
     /// Empties a nonblocking bell after it was found readable.
@@ -84,6 +85,16 @@ impl<T> Handover<T> {
         self.queue.push(value)?;
         self.bell.ring();
         Ok(())
+    }
+
+    /// Values that wait for the reader.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// The next value, for the reader.

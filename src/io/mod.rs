@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub mod aligned;
+pub mod counts;
 pub mod glommio;
 pub mod handover;
 pub mod sim;
@@ -42,6 +43,9 @@ pub trait Machine: Clone + 'static {
 
     /// Starts a task on this core. A task that panics ends alone and is counted.
     fn spawn(&self, class: Class, task: impl Future<Output = ()> + 'static);
+
+    /// Starts a task without which the core is none: if it panics, the core has ended.
+    fn spawn_vital(&self, class: Class, task: impl Future<Output = ()> + 'static);
 }
 
 /// What kind of work a task does: each kind has its guaranteed share of the core.
@@ -58,6 +62,9 @@ pub enum Class {
 pub trait Stream: 'static {
     /// Receives into `buffer`; `Ok(0)` is the end of the stream.
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Receives what is there at this moment, without waiting; 0 where that is nothing, or where the stream has ended.
+    fn read_now(&mut self, buffer: &mut [u8]) -> usize;
 
     /// Sends from `buffer` and says how much of it was taken.
     fn poll_write(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>>;

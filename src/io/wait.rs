@@ -63,7 +63,16 @@ impl Bell {
 
     /// Ends at the first ring after this call, even if it rings before the future is polled.
     pub fn heard(&self) -> impl Future<Output = ()> {
-        let before = self.rings.get();
+        self.heard_since(self.rings.get())
+    }
+
+    /// How often it has rung.
+    pub fn rings(&self) -> u64 {
+        self.rings.get()
+    }
+
+    /// Ends once it has rung more often than `before` times.
+    pub fn heard_since(&self, before: u64) -> impl Future<Output = ()> {
         poll_fn(move |context| {
             if self.rings.get() != before {
                 return Poll::Ready(());

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_lite::future::{or, yield_now};
 
-use super::connection::{converse, turn_away};
 use super::core::{Core, Server};
+use super::gate::receive;
 use crate::control::journal::Level;
 use crate::io::glommio::{GlommioMachine, Listener, TcpStream};
 use crate::io::vitals::Vitals;
@@ -20,31 +20,36 @@ use crate::io::{Class, Machine};
 const REST: Duration = Duration::from_millis(250);
 
 /// Accepts until the bell is rung.
-pub async fn accept(core: Rc<Core<GlommioMachine>>, server: Rc<Server>, listener: Listener, stop: Rc<Bell>) {
-    let stopped = stop.heard();
-    let accepting = async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, client)) => begin(&core, &server, stream, client),
-                Err(error) => rest(&core, &server, &error).await,
+pub fn accept(
+    core: Rc<Core<GlommioMachine>>,
+    server: Rc<Server>,
+    listener: Listener,
+    stop: Rc<Bell>,
+) -> impl Future<Output = ()> {
+    // From now on, not from when the task is first run: a ring in between must not be missed.
+    let before = stop.rings();
+    async move {
+        let accepting = async {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, client)) => begin(&core, &server, stream, client),
+                    Err(error) => rest(&core, &server, &error).await,
+                }
+                yield_now().await;
             }
-            yield_now().await;
-        }
-    };
-    or(stopped, accepting).await;
+        };
+        or(stop.heard_since(before), accepting).await;
+    }
 }
 
-fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {
+/// Starts a session with a client.
+pub fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {
     let (core, server) = (core.clone(), server.clone());
     let machine = core.machine.clone();
     let open = OpenConnection::new(machine.vitals().clone());
-    let counted = server.connections.take();
     machine.spawn(Class::Intake, async move {
         let _open = open;
-        match counted {
-            Some(_counted) => converse(core, server, stream, client).await,
-            None => turn_away(core, server, stream, client).await,
-        }
+        receive(core, server, stream, client).await;
     });
 }
 

@@ -3,20 +3,17 @@
 //! **The flush rule.** Replies are sent when the loop is about to wait for input, and nowhere else; so a pipelined batch costs
 //! one send, and no reply is ever held back while the client waits for it.
 
-use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
+use super::channel::{Channel, End};
 use super::core::{Core, Server};
-use super::input::Input;
-use super::patience::Wait;
+use super::pace::{Doing, Pace};
 use super::spooler::Fate;
 use crate::control::journal::Level;
 use crate::delivery::Delivered;
-use crate::io::{Machine, Stream};
+use crate::io::Machine;
 use crate::mail::{Content, Envelope, Reply, SessionId};
 use crate::smtp::data::{BodyScanner, DataDecoder};
 use crate::smtp::line::LineReader;
@@ -33,8 +30,8 @@ const REPLIES: usize = 32 * 1024;
 /// How long a client is given to take the last reply.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Reads in a row that a client may have without the core looking after others.
-const TURNS: u32 = 16;
+/// What a client is about whose content is being received.
+const CONTENT: Doing = Doing { transaction: true, line: false, content: true };
 
 /// What makes a 250 for a message true.
 pub enum Proof {
@@ -44,35 +41,17 @@ pub enum Proof {
     Delivered(Delivered),
 }
 
-/// Why a dialogue ended other than by its own last step.
-enum End {
-    /// The connection is gone.
-    Lost(io::Error),
-    /// The client closed it.
-    Closed,
-    /// We no longer wait.
-    Interrupted(Interrupt),
-}
-
-impl From<io::Error> for End {
-    fn from(error: io::Error) -> End {
-        End::Lost(error)
-    }
-}
-
 /// A dialogue.
 pub struct Connection<M: Machine> {
     core: Rc<Core<M>>,
     server: Rc<Server>,
-    stream: M::Stream,
+    channel: Channel<M>,
     client: SocketAddr,
     id: SessionId,
     session: Session<Proof>,
     lines: LineReader,
-    input: Input,
     replies: Vec<u8>,
-    wait: Rc<Wait>,
-    turns: u32,
+    pace: Pace,
     message: Option<Receiving<M>>,
     accepted: u64,
 }
@@ -112,7 +91,13 @@ impl Scanner {
 
 /// Converses with a client until one of both ends it.
 pub async fn converse<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, client: SocketAddr) {
-    let mut connection = Connection::new(core, server, stream, client);
+    let channel = Channel::new(core.clone(), stream);
+    converse_over(core, server, channel, client).await;
+}
+
+/// The same over a channel that something may have been read from.
+pub async fn converse_over<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, channel: Channel<M>, client: SocketAddr) {
+    let mut connection = Connection::new(core, server, channel, client);
     let Connection { core, server, id, .. } = &connection;
     core.note(Level::Session, "connect", &[("session", id), ("server", &server.name), ("client", &client)]);
     let end = connection.run().await;
@@ -126,39 +111,40 @@ pub async fn converse<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream:
 }
 
 /// Tells a client that there is no place for it, and closes.
-pub async fn turn_away<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, client: SocketAddr) {
-    let mut connection = Connection::new(core, server, stream, client);
+pub async fn turn_away<M: Machine>(
+    core: Rc<Core<M>>,
+    server: Rc<Server>,
+    channel: Channel<M>,
+    client: SocketAddr,
+    why: Interrupt,
+) {
+    let mut connection = Connection::new(core, server, channel, client);
     let name = &connection.server.name;
-    connection.core.note(
-        Level::Session,
-        "turned-away",
-        &[("server", name), ("client", &client), ("why", &"connectionLimit")],
-    );
-    connection.close(Err(End::Interrupted(Interrupt::Overload))).await;
+    let limit = if why == Interrupt::TooManyConnections { "connectionLimitPerIP" } else { "connectionLimit" };
+    connection.core.note(Level::Session, "turned-away", &[("server", name), ("client", &client), ("why", &limit)]);
+    connection.close(Err(End::Interrupted(why))).await;
 }
 
 impl<M: Machine> Connection<M> {
-    fn new(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, client: SocketAddr) -> Connection<M> {
+    fn new(core: Rc<Core<M>>, server: Rc<Server>, channel: Channel<M>, client: SocketAddr) -> Connection<M> {
         let id = core.next_session();
         Connection {
             session: Session::new(server.settings.clone(), id, client),
             lines: LineReader::new(server.settings.max_line_octets),
-            input: Input::default(),
             replies: Vec::new(),
-            wait: core.patience.join(server.graceful),
-            turns: 0,
+            pace: Pace::new(core.patience.now(), core.timeouts),
             message: None,
             accepted: 0,
             core,
             server,
-            stream,
+            channel,
             client,
             id,
         }
     }
 
     async fn run(&mut self) -> Result<(), End> {
-        let mut step = self.session.open(&mut self.replies);
+        let mut step = self.greet();
         loop {
             step = match step {
                 Step::Receive => self.receive().await?,
@@ -173,21 +159,34 @@ impl<M: Machine> Connection<M> {
         }
     }
 
+    /// Greets a client that has waited for it. Behind a proxy nobody knows when the client spoke, so there it is not asked.
+    fn greet(&mut self) -> Step {
+        let refuse = self.server.settings.refuse_early_talkers && self.server.gate.unnamed.is_none();
+        if refuse && self.channel.has_input() {
+            return self.session.open_to_early_talker(&mut self.replies);
+        }
+        self.session.open(&mut self.replies)
+    }
+
     /// Gives the session its next line.
     async fn receive(&mut self) -> Result<Step, End> {
         if !self.session.in_transaction() {
             self.message = None;
         }
         loop {
-            let mut rest = self.input.rest();
+            let mut rest = self.channel.input();
             let before = rest.len();
             let step = self.lines.next(&mut rest).map(|line| self.session.receive(line, &mut self.replies));
             let used = before - rest.len();
-            self.input.consume(used);
-            match step {
-                Some(step) => return Ok(step),
-                None => self.refill().await?,
+            self.channel.consume(used);
+            if let Some(step) = step {
+                self.pace.line_ended();
+                return Ok(step);
             }
+            if let Some(step) = self.session.glance(self.lines.begun(), &mut self.replies) {
+                return Ok(step);
+            }
+            self.refill(Doing { line: self.lines.has_begun(), ..Doing::default() }).await?;
         }
     }
 
@@ -285,22 +284,23 @@ impl<M: Machine> Connection<M> {
         let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner };
         message.keep(&trace, false).await;
         self.message = Some(message);
+        self.pace.content_begins();
     }
 
     async fn receive_until_dot(&mut self) -> Result<(), End> {
         loop {
-            if self.input.rest().is_empty() {
-                self.refill().await?;
+            if self.channel.input().is_empty() {
+                self.refill(CONTENT).await?;
             }
             let Some(message) = &mut self.message else { return Ok(()) };
             let Scanner::Data(decoder) = &mut message.scanner else { return Ok(()) };
-            let received = self.input.rest();
+            let received = self.channel.input();
             let scan = decoder.scan(received);
             let too_big = self.session.too_big(decoder.content().octets);
             message.keep(scan.carry, too_big).await;
             message.keep(&received[..scan.content], too_big).await;
             let used = scan.end.unwrap_or(received.len());
-            self.input.consume(used);
+            self.channel.consume(used);
             if scan.end.is_some() {
                 return Ok(());
             }
@@ -309,30 +309,30 @@ impl<M: Machine> Connection<M> {
 
     async fn receive_octets(&mut self, mut octets: u64) -> Result<(), End> {
         while octets > 0 {
-            if self.input.rest().is_empty() {
-                self.refill().await?;
+            if self.channel.input().is_empty() {
+                self.refill(CONTENT).await?;
             }
             let Some(message) = &mut self.message else { return Ok(()) };
             let Scanner::Body(scanner) = &mut message.scanner else { return Ok(()) };
-            let received = self.input.rest();
+            let received = self.channel.input();
             let received = &received[..received.len().min(usize::try_from(octets).unwrap_or(usize::MAX))];
             scanner.scan(received);
             let too_big = self.session.too_big(scanner.content().octets);
             message.keep(received, too_big).await;
             let used = received.len();
             octets -= used as u64;
-            self.input.consume(used);
+            self.channel.consume(used);
         }
         Ok(())
     }
 
     async fn skip(&mut self, mut octets: u64) -> Result<(), End> {
         while octets > 0 {
-            if self.input.rest().is_empty() {
-                self.refill().await?;
+            if self.channel.input().is_empty() {
+                self.refill(CONTENT).await?;
             }
-            let used = self.input.rest().len().min(usize::try_from(octets).unwrap_or(usize::MAX));
-            self.input.consume(used);
+            let used = self.channel.input().len().min(usize::try_from(octets).unwrap_or(usize::MAX));
+            self.channel.consume(used);
             octets -= used as u64;
         }
         Ok(())
@@ -400,35 +400,15 @@ impl<M: Machine> Connection<M> {
     }
 
     /// Sends the replies, then waits for input.
-    async fn refill(&mut self) -> Result<(), End> {
+    async fn refill(&mut self, doing: Doing) -> Result<(), End> {
         self.flush().await?;
-        self.input.release(&self.core.buffers);
-        self.turns += 1;
-        if self.turns.is_multiple_of(TURNS) {
-            futures_lite::future::yield_now().await;
-        }
-        self.wait.begin(self.server.idle_timeout);
         let in_transaction = self.session.in_transaction();
-        let Connection { core, stream, wait, .. } = self;
-        let (buffer, octets) = poll_fn(|context| {
-            let mut buffer = core.buffers.take();
-            match stream.poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(octets)) => Poll::Ready(Ok((buffer, octets))),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(End::Lost(error))),
-                Poll::Pending => {
-                    core.buffers.give(buffer);
-                    match wait.poll(in_transaction, context.waker()) {
-                        Some(why) => Poll::Ready(Err(End::Interrupted(why))),
-                        None => Poll::Pending,
-                    }
-                }
-            }
-        })
-        .await?;
-        self.input.fill(buffer, octets);
-        if octets == 0 {
-            self.input.release(&self.core.buffers);
-            return Err(End::Closed);
+        let doing = Doing { transaction: in_transaction, ..doing };
+        let began = self.core.patience.now();
+        let deadline = self.pace.deadline(began, self.server.idle_timeout, doing);
+        self.channel.receive(deadline, in_transaction && self.server.graceful).await?;
+        if doing.content {
+            self.pace.content_came(self.core.patience.now() - began, self.channel.input().len());
         }
         Ok(())
     }
@@ -440,19 +420,7 @@ impl<M: Machine> Connection<M> {
 
     /// Sends what was replied, unless the client does not read for so long.
     async fn flush_within(&mut self, limit: Duration) -> Result<(), End> {
-        let mut sent = 0;
-        self.wait.begin(limit);
-        while sent < self.replies.len() {
-            let Connection { stream, replies, wait, .. } = self;
-            sent += poll_fn(|context| match stream.poll_write(context, &replies[sent..]) {
-                Poll::Ready(result) => Poll::Ready(result.map_err(End::Lost)),
-                Poll::Pending => match wait.poll(true, context.waker()) {
-                    Some(why) => Poll::Ready(Err(End::Interrupted(why))),
-                    None => Poll::Pending,
-                },
-            })
-            .await?;
-        }
+        self.channel.send(&self.replies, limit).await?;
         self.replies.clear();
         // An idle session keeps no memory for replies.
         self.replies.shrink_to(0);
@@ -463,7 +431,9 @@ impl<M: Machine> Connection<M> {
     async fn close(&mut self, end: Result<(), End>) -> String {
         self.message = None;
         let why = match end {
-            Ok(()) => "quit".to_owned(),
+            Ok(()) => {
+                self.session.nonsense().map_or("quit".to_owned(), |nonsense| format!("{nonsense:?}").to_lowercase())
+            }
             Err(End::Closed) => "closed by client".to_owned(),
             Err(End::Lost(error)) => return format!("lost: {error}"),
             Err(End::Interrupted(interrupt)) => {
@@ -473,25 +443,8 @@ impl<M: Machine> Connection<M> {
         };
         // A client that does not read is not waited for a second time.
         let _ = self.flush_within(LAST_WORDS).await;
-        self.stream.shutdown();
-        self.drain().await;
+        self.channel.finish();
         why
-    }
-
-    /// Reads what has come meanwhile: a connection closed over unread input is reset, and the last reply lost with it.
-    async fn drain(&mut self) {
-        let mut buffer = self.core.buffers.take();
-        let Connection { stream, .. } = self;
-        poll_fn(|context| {
-            for _ in 0..TURNS {
-                if !matches!(stream.poll_read(context, &mut buffer), Poll::Ready(Ok(1..))) {
-                    break;
-                }
-            }
-            Poll::Ready(())
-        })
-        .await;
-        self.core.buffers.give(buffer);
     }
 }
 

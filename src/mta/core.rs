@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::buffers::Buffers;
+use super::gate::Gate;
+use super::pace::Timeouts;
 use super::patience::Patience;
 use super::spooler::Spooler;
 use crate::control::journal::{Field, Journal, Level};
@@ -33,8 +35,10 @@ pub struct Core<M: Machine> {
     pub ids: RefCell<IdSource>,
     /// To receive into.
     pub buffers: Buffers,
-    /// How long clients are waited for.
+    /// Waits for clients.
     pub patience: Rc<Patience>,
+    /// How long they may take.
+    pub timeouts: Timeouts,
     /// Accepted mail stays in the spool.
     pub hold: bool,
 }
@@ -51,8 +55,8 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// Whether its transactions may go on once it is to stop.
     pub graceful: bool,
-    /// Its connections, over all cores.
-    pub connections: Arc<Limit>,
+    /// Who is let in.
+    pub gate: Gate,
 }
 
 impl<M: Machine> Core<M> {

@@ -40,9 +40,25 @@ pub enum Error {
         /// How it failed.
         error: io::Error,
     },
+    /// A part of the control plane ended.
+    #[error("{what} has failed: {error}; what was acknowledged is in the spool and goes on at the next start")]
+    Failed {
+        /// The part.
+        what: &'static str,
+        /// How it failed.
+        error: io::Error,
+    },
+    /// A shard does not come to rest: its disk does not answer, most likely.
+    #[error(
+        "shard {0} did not come to rest in time; what was acknowledged is in the spool and goes on at the next start"
+    )]
+    Restless(usize),
     /// A shard ended by itself.
     #[error("shard {0} has ended unexpectedly; what was acknowledged is in the spool and goes on at the next start")]
     ShardEnded(usize),
+    /// An acceptor ended by itself.
+    #[error("acceptor {0} has ended unexpectedly; what was acknowledged is in the spool and goes on at the next start")]
+    AcceptorEnded(usize),
 }
 
 /// What can be done about an address that cannot be listened on.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::acceptor::{Acceptor, Berth, Door};
 use super::announcement::Started;
 use super::error::{Error, start_error};
-use super::holdings::{Directories, ShardListeners};
-use super::placement::{adopted, log_name};
+use super::holdings::{Bound, Directories, Listeners};
+use super::placement::{Placement, adopted, log_name};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
-use super::translate::{Common, directory, least_level, log_format};
+use super::translate::{Common, directory, least_level, log_format, timeouts};
 use crate::config::Configuration;
 use crate::control::desk::{self, Lines};
 use crate::control::journal::{Journal, Level, ring};
@@ -27,12 +28,16 @@ use crate::io::vitals::Vitals;
 /// How long a log that nobody reads is waited for at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long shards may take to come to rest beyond the grace of their transactions, and of their disk.
+const RESTLESS: Duration = Duration::from_secs(5);
+
 /// How often it is looked whether all shards have come to rest.
 const RESTING: Duration = Duration::from_millis(5);
 
 /// A shard on its thread.
 struct Member {
     cpu: usize,
+    berth: Arc<Berth>,
     doorbell: Arc<Doorbell>,
     vitals: Arc<Vitals>,
     stop: Arc<AtomicBool>,
@@ -45,24 +50,32 @@ pub struct Fleet {
     /// For events of no shard.
     pub journal: Journal,
     members: Vec<Member>,
+    /// Acceptors that are not started yet: the CPU, the listeners and the journal of each.
+    waiting: Vec<(usize, Listeners, Journal)>,
+    acceptors: Vec<Acceptor>,
     logger: Logger,
     watchdog: Option<Watchdog>,
-    ended: tokio::sync::mpsc::Receiver<usize>,
+    ended: tokio::sync::mpsc::Receiver<Error>,
+    end: tokio::sync::mpsc::Sender<Error>,
+    desk: tokio::task::JoinHandle<io::Result<()>>,
+    /// How long shards may take to come to rest.
+    patience: Duration,
 }
 
 /// What one shard gets of its own.
 struct Equipment {
     doorbell: Arc<Doorbell>,
-    listeners: ShardListeners,
+    listeners: Listeners,
     journal: Journal,
 }
 
 impl Fleet {
-    /// Starts the control plane's services, then all shards, then the watchdog.
+    /// Starts the control plane's services, then all shards, then the watchdog. Acceptors wait for the shards.
     pub fn start(
         configuration: &Configuration,
         directories: &Directories,
-        listeners: Vec<ShardListeners>,
+        placement: &Placement,
+        bound: Bound,
         control: &tokio::runtime::Runtime,
     ) -> Result<Fleet, Error> {
         let part = || start_error("the control plane");
@@ -70,26 +83,35 @@ impl Fleet {
         let (journal, reader) = ring(level);
         let mut readers = vec![reader];
         let mut equipment = Vec::new();
-        for listeners in listeners {
+        for listeners in bound.shards {
             let (journal, reader) = ring(level);
             readers.push(reader);
             let doorbell = Arc::new(Doorbell::new(false).map_err(part())?);
             equipment.push(Equipment { doorbell, listeners, journal });
         }
+        let mut waiting = Vec::new();
+        for (listeners, cpu) in bound.acceptors.into_iter().zip(&placement.acceptors) {
+            let (journal, reader) = ring(level);
+            readers.push(reader);
+            waiting.push((*cpu, listeners, journal));
+        }
         let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
         let lines = Arc::new(Lines::new(bells).map_err(part())?);
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
-        control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
+        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
         control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
 
-        let (sender, ended) = tokio::sync::mpsc::channel(equipment.len().max(1));
-        let mut fleet = Fleet { journal, members: Vec::new(), logger, watchdog: None, ended };
+        let patience = 2 * configuration.ringpost.shutdown_grace + RESTLESS;
+        let (end, ended) = tokio::sync::mpsc::channel(equipment.len() + waiting.len() + 1);
+        let (members, acceptors, sender) = (Vec::new(), Vec::new(), end.clone());
+        let mut fleet =
+            Fleet { journal, members, waiting, acceptors, logger, watchdog: None, ended, end, desk, patience };
         for (number, equipment) in equipment.into_iter().enumerate() {
-            match start_shard(number, equipment, &common, directories, lines.clone()) {
+            match start_shard(number, equipment, placement, &common, directories, lines.clone()) {
                 Ok(member) => fleet.members.push(member),
                 Err(error) => {
-                    fleet.stop(false);
+                    let _ = fleet.stop(false);
                     return Err(error);
                 }
             }
@@ -97,7 +119,7 @@ impl Fleet {
         let watched = fleet.members.iter().map(|member| Watched::new(member.vitals.clone(), &member.thread));
         let watchdog = Watchdog::start(watched.collect(), move |shard| {
             // There is room for the news of every shard, and the first that ends takes the process with it.
-            let _ = sender.try_send(shard);
+            let _ = sender.try_send(Error::ShardEnded(shard));
         });
         fleet.watchdog = Some(watchdog.map_err(start_error("the watchdog"))?);
         Ok(fleet)
@@ -119,6 +141,22 @@ impl Fleet {
         Ok(started)
     }
 
+    /// Starts the acceptors, for shards that accept.
+    pub fn open_doors(&mut self, placement: &Placement) -> Result<(), Error> {
+        for (number, (cpu, listeners, journal)) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+            let mut doors = Vec::new();
+            for (server, (listeners, share)) in listeners.into_iter().zip(&placement.servers).enumerate() {
+                let shards = || share.shards.iter().map(|shard| self.members[*shard].berth.clone()).collect();
+                doors.extend(listeners.into_iter().map(|listener| Door { server, listener, shards: shards() }));
+            }
+            let end = self.end.clone();
+            let ended = move || drop(end.try_send(Error::AcceptorEnded(number)));
+            let acceptor = Acceptor::start(number, cpu, doors, journal, ended);
+            self.acceptors.push(acceptor.map_err(start_error(format!("acceptor {number} on CPU {cpu}")))?);
+        }
+        Ok(())
+    }
+
     /// Why a shard that has ended did so, if it says; nothing is watched any more.
     fn join(&mut self, number: usize) -> Option<io::Error> {
         if let Some(watchdog) = self.watchdog.take() {
@@ -127,24 +165,30 @@ impl Fleet {
         self.members.swap_remove(number).thread.join().ok()?.err()
     }
 
-    /// The first shard that ends by itself.
-    pub async fn ended(&mut self) -> usize {
-        match self.ended.recv().await {
-            Some(shard) => shard,
-            // The watchdog has ended, which it does not do while it is asked.
-            None => std::future::pending().await,
+    /// The first part without which the server is none that ends by itself.
+    pub async fn failed(&mut self) -> Error {
+        tokio::select! {
+            Some(error) = self.ended.recv() => error,
+            ended = &mut self.desk => {
+                let error = ended.map_err(io::Error::other).and_then(|result| result).err();
+                Error::Failed { what: "the directory's desk", error: error.unwrap_or_else(|| io::Error::other("it ended")) }
+            }
         }
     }
 
     /// Lets all shards come to rest, then ends the rest. After a shard was lost there is nothing to wait for.
-    pub fn stop(self, in_order: bool) {
+    pub fn stop(self, in_order: bool) -> Result<(), Error> {
+        self.acceptors.into_iter().for_each(Acceptor::stop);
         for member in &self.members {
             member.stop.store(true, Ordering::Release);
             member.doorbell.ring();
         }
-        while in_order && self.members.iter().any(|member| !member.vitals.has_ended()) {
+        let begun = Instant::now();
+        let restless = || self.members.iter().position(|member| !member.vitals.has_ended());
+        while in_order && restless().is_some() && begun.elapsed() < self.patience {
             std::thread::sleep(RESTING);
         }
+        let restless = restless().filter(|_| in_order);
         if let Some(watchdog) = self.watchdog {
             watchdog.stop();
         }
@@ -152,26 +196,29 @@ impl Fleet {
         let panics: u64 = self.members.iter().map(|member| member.vitals.panics()).sum();
         self.journal.note(Level::Info, now(), "stopped", &[("pokes", &pokes), ("panics", &panics)]);
         self.logger.stop(LOG_PATIENCE);
-        if in_order {
+        if in_order && restless.is_none() {
             // Each has ended; its result came through its vitals.
             self.members.into_iter().for_each(|member| drop(member.thread.join()));
         }
+        restless.map_or(Ok(()), |shard| Err(Error::Restless(shard)))
     }
 }
 
 fn start_shard(
     number: usize,
     equipment: Equipment,
+    placement: &Placement,
     common: &Common<'_>,
     directories: &Directories,
     lines: Arc<Lines>,
 ) -> Result<Member, Error> {
     let ringpost = &common.configuration.ringpost;
     let Equipment { doorbell, listeners, journal } = equipment;
-    let cpu = ringpost.shards[number];
+    let cpu = placement.shards[number];
     let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
+    let berth = Arc::new(Berth::new(doorbell.clone(), vitals.clone()));
     let (sender, ready) = channel();
-    let adopted = adopted(number, ringpost.shards.len(), &directories.logs);
+    let adopted = adopted(number, placement.shards.len(), &directories.logs);
     let plan = Plan {
         number,
         log: directories.spool.join(log_name(number)),
@@ -182,6 +229,8 @@ fn start_shard(
         host: common.host.clone(),
         hold: ringpost.delivery.hold,
         servers: common.servers(listeners),
+        berth: berth.clone(),
+        timeouts: timeouts(&ringpost.timeouts),
         grace: ringpost.shutdown_grace,
         lines,
         journal,
@@ -198,5 +247,5 @@ fn start_shard(
     };
     let thread = GlommioMachine::start(setup, |machine| shard::run(machine, plan));
     let thread = thread.map_err(start_error(format!("shard {number} on CPU {cpu}")))?;
-    Ok(Member { cpu, doorbell, vitals, stop, thread, ready })
+    Ok(Member { cpu, berth, doorbell, vitals, stop, thread, ready })
 }

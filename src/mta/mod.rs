@@ -1,22 +1,28 @@
 //! The process: what joins sessions, spool, container and delivery, on every core.
 //!
-//! `accept` takes connections, `connection` holds the dialogue, `spooler` sees accepted messages through, `core` is what they
+//! `accept` takes connections (`acceptor` where threads of their own do), `gate` lets clients in, `connection` holds the dialogue, `spooler` sees accepted messages through, `core` is what they
 //! share on one core, `serve` starts and stops it all.
 
 pub mod accept;
+pub mod acceptor;
 mod buffers;
+mod channel;
 pub mod connection;
 pub mod core;
 mod announcement;
 pub mod error;
 mod fleet;
+pub mod gate;
 mod holdings;
 mod input;
+pub mod pace;
 pub mod patience;
 pub mod placement;
+pub mod proxy;
 pub mod requirements;
 pub mod serve;
 pub mod settings;
 pub mod shard;
 pub mod spooler;
+pub mod topology;
 mod translate;

@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::channel::Deadline;
 use crate::smtp::server::question::Interrupt;
 
 /// The sessions of one core, as far as waiting for them goes.
@@ -22,9 +23,7 @@ pub struct Patience {
 /// One session's wait for its client.
 pub struct Wait {
     patience: Rc<Patience>,
-    /// Whether its transaction may go on once the server stops.
-    graceful: bool,
-    until: Cell<Duration>,
+    until: Cell<Deadline>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -34,10 +33,10 @@ impl Patience {
         self.now.get()
     }
 
-    /// A wait for a new session; unless it is `graceful`, it ends with the server, in a transaction or not.
-    pub fn join(self: &Rc<Self>, graceful: bool) -> Rc<Wait> {
-        let until = Cell::new(Duration::MAX);
-        let wait = Rc::new(Wait { patience: self.clone(), graceful, until, waker: Cell::default() });
+    /// A wait for a new session.
+    pub fn join(self: &Rc<Self>) -> Rc<Wait> {
+        let until = Cell::new(Deadline { at: Duration::MAX, why: Interrupt::Idle });
+        let wait = Rc::new(Wait { patience: self.clone(), until, waker: Cell::default() });
         self.sessions.borrow_mut().push(Rc::downgrade(&wait));
         wait
     }
@@ -45,7 +44,7 @@ impl Patience {
     /// Sets the clock and wakes the sessions whose time is up.
     pub fn pulse(&self, now: Duration) {
         self.now.set(now);
-        self.wake(|wait| wait.until.get() <= now);
+        self.wake(|wait| wait.until.get().at <= now);
     }
 
     /// From now on no session is waited for outside a transaction.
@@ -80,19 +79,20 @@ impl Patience {
 }
 
 impl Wait {
-    /// Begins to wait for the client, for at most `limit`.
-    pub fn begin(&self, limit: Duration) {
-        self.until.set(self.patience.now.get() + limit);
+    /// Begins to wait for the client.
+    pub fn until(&self, deadline: Deadline) {
+        self.until.set(deadline);
     }
 
     /// Why not to wait any longer, if so; else `waker` is woken when that changes.
     pub fn poll(&self, in_transaction: bool, waker: &Waker) -> Option<Interrupt> {
         let patience = &self.patience;
-        if patience.ended.get() || patience.stopping.get() && !(self.graceful && in_transaction) {
+        if patience.ended.get() || patience.stopping.get() && !in_transaction {
             return Some(Interrupt::Shutdown);
         }
-        if self.until.get() <= patience.now.get() {
-            return Some(Interrupt::Idle);
+        let Deadline { at, why } = self.until.get();
+        if at <= patience.now.get() {
+            return Some(why);
         }
         self.waker.set(Some(waker.clone()));
         None
@@ -104,25 +104,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_stopping_is_not_graceful_transactions_are_not_waited_for() {
-        let patience = Rc::new(Patience::default());
-        let (graceful, other) = (patience.join(true), patience.join(false));
-        assert_eq!(other.poll(true, Waker::noop()), None);
-        patience.stop();
-        assert_eq!(graceful.poll(true, Waker::noop()), None);
-        assert_eq!(other.poll(true, Waker::noop()), Some(Interrupt::Shutdown));
-    }
-
-    #[test]
     fn a_wait_ends_by_time_by_stopping_and_by_force() {
         let patience = Rc::new(Patience::default());
-        let wait = patience.join(true);
-        wait.begin(Duration::from_secs(5));
+        let wait = patience.join();
+        wait.until(Deadline { at: Duration::from_secs(5), why: Interrupt::Slow });
         patience.pulse(Duration::from_secs(4));
         assert_eq!(wait.poll(false, Waker::noop()), None);
         patience.pulse(Duration::from_secs(5));
-        assert_eq!(wait.poll(true, Waker::noop()), Some(Interrupt::Idle));
-        wait.begin(Duration::from_secs(5));
+        assert_eq!(wait.poll(true, Waker::noop()), Some(Interrupt::Slow));
+        wait.until(Deadline { at: Duration::from_secs(10), why: Interrupt::Idle });
         patience.stop();
         assert_eq!(wait.poll(true, Waker::noop()), None);
         assert_eq!(wait.poll(false, Waker::noop()), Some(Interrupt::Shutdown));

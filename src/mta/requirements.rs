@@ -13,8 +13,11 @@ const LOCKED_MEMORY: u64 = 512 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Missing {
     /// The kernel has no io_uring.
-    #[error("this kernel has no io_uring; ringpost needs Linux 5.15 or newer, built with CONFIG_IO_URING")]
+    #[error("this kernel has no io_uring; ringpost needs Linux 5.17 or newer, built with CONFIG_IO_URING")]
     NoIoUring,
+    /// It is there, but lacks what linked writes need.
+    #[error("the io_uring of this kernel is too old (no IOSQE_CQE_SKIP_SUCCESS); ringpost needs Linux 5.17 or newer")]
+    OldIoUring,
     /// It is there, but not for us.
     #[error(
         "the kernel refuses io_uring to this process ({0}); if `sysctl kernel.io_uring_disabled` says 1 or 2, set it to 0, \
@@ -45,14 +48,18 @@ pub enum Missing {
     SpoolInUse(String),
 }
 
+/// Descriptors that the process has at most, whatever it may have: connections are counted in a table made for so many.
+const DESCRIPTORS: u64 = 4 << 20;
+
 /// Raises the limits that the process may raise itself, then checks that executors can be started.
 pub fn check() -> Result<(), Missing> {
-    raise(libc::RLIMIT_NOFILE);
-    let locked = raise(libc::RLIMIT_MEMLOCK);
+    raise(libc::RLIMIT_NOFILE, DESCRIPTORS);
+    let locked = raise(libc::RLIMIT_MEMLOCK, u64::MAX);
     if locked < LOCKED_MEMORY {
         return Err(Missing::LockedMemory { have: locked / 1024, need: LOCKED_MEMORY / 1024 });
     }
     match io_uring::IoUring::new(8) {
+        Ok(ring) if !ring.params().is_feature_skip_cqe_on_success() => Err(Missing::OldIoUring),
         Ok(_) => Ok(()),
         Err(error) => Err(match error.raw_os_error() {
             Some(libc::ENOSYS) => Missing::NoIoUring,
@@ -63,22 +70,27 @@ pub fn check() -> Result<(), Missing> {
     }
 }
 
-/// Raises a soft limit to its hard one; returns what holds then.
-fn raise(resource: libc::__rlimit_resource_t) -> u64 {
+/// Descriptors that the process can have, once [`check`] has raised their number.
+pub fn descriptors() -> usize {
+    let limit = limit(libc::RLIMIT_NOFILE).map_or(DESCRIPTORS, |limit| limit.rlim_cur.min(DESCRIPTORS));
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Sets a soft limit to its hard one, but no higher than `most`; returns what holds then.
+fn raise(resource: libc::__rlimit_resource_t, most: u64) -> u64 {
+    let Some(now) = limit(resource) else { return u64::MAX };
+    let wanted = libc::rlimit { rlim_cur: now.rlim_max.min(most), ..now };
+    // SAFETY: the structure is ours, and the kernel only reads it.
+    let set = wanted.rlim_cur != now.rlim_cur && unsafe { libc::setrlimit(resource, &wanted) } == 0;
+    if set { wanted.rlim_cur } else { now.rlim_cur }
+}
+
+/// The limits that hold now.
+fn limit(resource: libc::__rlimit_resource_t) -> Option<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the structure is ours, and the kernel reads and writes nothing else.
-    unsafe {
-        if libc::getrlimit(resource, &mut limit) != 0 {
-            return u64::MAX;
-        }
-        if limit.rlim_cur < limit.rlim_max {
-            let wanted = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
-            if libc::setrlimit(resource, &wanted) == 0 {
-                limit = wanted;
-            }
-        }
-    }
-    limit.rlim_cur
+    // SAFETY: the structure is ours, and the kernel writes nothing else.
+    let known = unsafe { libc::getrlimit(resource, &mut limit) } == 0;
+    known.then_some(limit)
 }
 
 /// Holds the spool for this process until the file is dropped.

@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::accept::accept;
+use super::accept::{accept, begin};
+use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
-use super::core::{Core, Limit, Server};
+use super::core::{Core, Server};
+use super::gate::Gate;
+use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::client::Client;
 use crate::control::desk::Lines;
@@ -42,8 +45,8 @@ pub struct ServerPlan {
     pub idle_timeout: Duration,
     /// Whether its transactions may go on once it is to stop.
     pub graceful: bool,
-    /// Its connections, over all shards.
-    pub connections: Arc<Limit>,
+    /// Who is let in.
+    pub gate: Gate,
     /// Where it listens on this shard.
     pub listeners: Vec<BoundListener>,
 }
@@ -68,6 +71,10 @@ pub struct Plan {
     pub hold: bool,
     /// The servers.
     pub servers: Vec<ServerPlan>,
+    /// Where acceptors leave connections for it.
+    pub berth: Arc<Berth>,
+    /// How long clients may take.
+    pub timeouts: Timeouts,
     /// How long transactions may go on once it is to stop.
     pub grace: Duration,
     /// To the control plane.
@@ -106,6 +113,7 @@ struct Shard {
     /// The own spool's first, then those of adopted logs.
     spoolers: Vec<(Spool<GlommioMachine>, Spooler<GlommioMachine>)>,
     servers: Vec<ServerPlan>,
+    berth: Arc<Berth>,
     grace: Duration,
     stop: Arc<AtomicBool>,
     stopping: Rc<Bell>,
@@ -117,7 +125,10 @@ impl Shard {
         let mut spoolers = Vec::new();
         let (mut messages, mut newest) = (0, 0);
         for (place, directory) in std::iter::once(&plan.log).chain(&plan.adopted).enumerate() {
-            let opened = open_log(&machine, directory, plan.spool.clone(), &journal).await?;
+            // A log that was adopted takes no mail, so it needs no segment ready for some.
+            let prepared = if place == 0 { plan.spool.prepared } else { 0 };
+            let settings = spool::Settings { prepared, ..plan.spool.clone() };
+            let opened = open_log(&machine, directory, settings, &journal).await?;
             newest = newest.max(opened.newest.map_or(0, |id| id.made_at()));
             messages += opened.messages;
             if place == 0 || opened.messages > 0 {
@@ -137,25 +148,24 @@ impl Shard {
             ids: RefCell::new(IdSource::new(plan.number, newest)),
             buffers: Buffers::default(),
             patience: Rc::default(),
+            timeouts: plan.timeouts,
             hold: plan.hold,
         });
         let stopping = Rc::default();
-        let Plan { servers, grace, stop, .. } = plan;
-        Ok((Shard { core, client, spoolers, servers, grace, stop, stopping }, messages))
+        let Plan { servers, berth, grace, stop, .. } = plan;
+        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping }, messages))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
     async fn serve(mut self) {
-        self.answer_doorbell();
+        let servers = self.accept();
+        self.answer_doorbell(servers);
         self.spawn_pulse();
         if !self.core.hold {
             for (_, spooler) in &self.spoolers {
                 let spooler = spooler.clone();
-                self.core.machine.spawn(Class::Delivery, async move { spooler.run().await });
+                self.core.machine.spawn_vital(Class::Delivery, async move { spooler.run().await });
             }
-        }
-        for plan in std::mem::take(&mut self.servers) {
-            self.accept(plan);
         }
         let stopping = self.stopping.heard();
         if !self.stop.load(Ordering::Acquire) {
@@ -164,10 +174,16 @@ impl Shard {
         self.come_to_rest().await;
     }
 
-    fn answer_doorbell(&self) {
+    fn answer_doorbell(&self, servers: Vec<Rc<Server>>) {
+        let (core, berth) = (self.core.clone(), self.berth.clone());
         let (client, stop, stopping) = (self.client.clone(), self.stop.clone(), self.stopping.clone());
         self.core.machine.on_doorbell(move || {
             client.take_answers();
+            while let Some(Arrival { server, connection, peer }) = berth.take() {
+                if let Some(server) = servers.get(server) {
+                    begin(&core, server, connection.into_stream(), peer);
+                }
+            }
             if stop.load(Ordering::Acquire) {
                 stopping.ring();
             }
@@ -177,8 +193,9 @@ impl Shard {
     fn spawn_pulse(&self) {
         let (core, client) = (self.core.clone(), self.client.clone());
         let machine = core.machine.clone();
-        machine.spawn(Class::Intake, async move {
+        machine.spawn_vital(Class::Intake, async move {
             loop {
+                core.machine.reap();
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
                 core.machine.sleep(PULSE).await;
@@ -186,13 +203,19 @@ impl Shard {
         });
     }
 
-    fn accept(&self, plan: ServerPlan) {
-        let ServerPlan { name, settings, chain, idle_timeout, graceful, connections, listeners } = plan;
-        let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, connections });
-        for listener in listeners {
-            let accepting = accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
-            self.core.machine.spawn(Class::Intake, accepting);
-        }
+    /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
+    fn accept(&mut self) -> Vec<Rc<Server>> {
+        let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate });
+            for listener in listeners {
+                let accepting =
+                    accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
+                self.core.machine.spawn_vital(Class::Intake, accepting);
+            }
+            server
+        });
+        servers.collect()
     }
 
     /// Lets transactions and deliveries that are under way end, within the grace, and brings all that was noted to the disk.
@@ -210,7 +233,8 @@ impl Shard {
             core.machine.sleep(RESTING).await;
         }
         for (spool, _) in &self.spoolers {
-            spool.settled().await;
+            // A disk that does not answer is not waited for longer than transactions are.
+            futures_lite::future::or(spool.settled(), core.machine.sleep(self.grace)).await;
         }
     }
 

@@ -5,17 +5,22 @@ use std::sync::atomic::AtomicU64;
 
 use super::core::Limit;
 use super::error::{Error, start_error};
-use super::holdings::{ShardListeners, enabled};
+use super::gate::{Gate, PerClient};
+use super::holdings::{Listeners, enabled};
+use super::pace::Timeouts;
+use super::placement::Wish;
+use super::requirements;
 use super::settings::session_settings;
 use super::shard::ServerPlan;
 use super::spooler;
-use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings};
+use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
 use crate::control::journal::Level;
 use crate::control::logger::Format;
 use crate::control::space;
 use crate::delivery::Retry;
 use crate::directory::Listed;
 use crate::hook::{Chain, Handler};
+use crate::io::counts::Counts;
 use crate::io::glommio::BoundListener;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::Container;
@@ -61,8 +66,8 @@ pub struct Common<'a> {
     pub host: Box<str>,
     /// Room on the file system that holds the spool, kept up to date.
     pub free_octets: Arc<AtomicU64>,
-    /// The connections of each server, over all shards.
-    limits: Vec<Arc<Limit>>,
+    /// Who is let in by each server, over all shards.
+    gates: Vec<Gate>,
 }
 
 impl<'a> Common<'a> {
@@ -81,22 +86,21 @@ impl<'a> Common<'a> {
             concurrency: ringpost.delivery.concurrency,
             retry: Retry::new(ringpost.delivery.retry.clone()),
         };
-        let limit = |server: &ServerSettings| Arc::new(Limit::new(server.connection_limit.unwrap_or(0)));
         let host = enabled(configuration).next().map_or("localhost", |server| &server.hello_name).into();
-        let limits = enabled(configuration).map(limit).collect();
+        let gates = gates(configuration);
         let directory = &ringpost.spool.directory;
         let octets = space::free_octets(directory).map_err(start_error("the watch over the spool's disk"))?;
         let free_octets = Arc::new(AtomicU64::new(octets));
-        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, limits, free_octets })
+        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, gates, free_octets })
     }
 
     /// The servers as one shard gets them.
-    pub fn servers(&self, listeners: ShardListeners) -> Vec<ServerPlan> {
-        let servers = enabled(self.configuration).zip(&self.limits).zip(listeners);
-        servers.map(|((server, limit), listeners)| self.server(server, limit, listeners)).collect()
+    pub fn servers(&self, listeners: Listeners) -> Vec<ServerPlan> {
+        let servers = enabled(self.configuration).zip(&self.gates).zip(listeners);
+        servers.map(|((server, gate), listeners)| self.server(server, gate, listeners)).collect()
     }
 
-    fn server(&self, server: &ServerSettings, limit: &Arc<Limit>, listeners: Vec<BoundListener>) -> ServerPlan {
+    fn server(&self, server: &ServerSettings, gate: &Gate, listeners: Vec<BoundListener>) -> ServerPlan {
         ServerPlan {
             name: server.name.as_str().into(),
             settings: Arc::new(session_settings(self.configuration, server)),
@@ -104,8 +108,42 @@ impl<'a> Common<'a> {
             chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
             idle_timeout: server.idle_timeout,
             graceful: server.graceful_shutdown,
-            connections: limit.clone(),
+            gate: gate.clone(),
             listeners,
         }
     }
+}
+
+/// What the servers ask for of cores and threads.
+pub fn wishes(configuration: &Configuration) -> Vec<Wish> {
+    let wish = |server: &ServerSettings| Wish {
+        name: server.name.clone(),
+        io_workers: server.io_workers,
+        boss_workers: server.boss_workers,
+        max_executors: server.max_executors,
+    };
+    enabled(configuration).map(wish).collect()
+}
+
+/// How long clients may take.
+pub fn timeouts(settings: &TimeoutSettings) -> Timeouts {
+    let TimeoutSettings { proxy_header, command_line, transaction, session, content_rate, content_window } = *settings;
+    Timeouts { proxy_header, command_line, transaction, session, content_rate, content_window }
+}
+
+/// Who is let in by each server. The table of clients is there only where a server asks for it.
+fn gates(configuration: &Configuration) -> Vec<Gate> {
+    let limits = &configuration.ringpost.limits;
+    let asked = enabled(configuration).any(|server| server.connection_limit_per_ip.is_some());
+    let counts = asked.then(|| Counts::new(requirements::descriptors()));
+    let per_client = |place: usize, server: &ServerSettings| {
+        let (counts, limit) = (counts.clone()?, server.connection_limit_per_ip?);
+        Some(PerClient { counts, server: place as u32, limit, ipv6_prefix: limits.ipv6_prefix })
+    };
+    let gate = |(place, server): (usize, &ServerSettings)| Gate {
+        connections: Arc::new(Limit::new(server.connection_limit.unwrap_or(0))),
+        per_client: per_client(place, server),
+        unnamed: server.proxy.required.then(|| Arc::new(Limit::new(limits.without_header))),
+    };
+    enabled(configuration).enumerate().map(gate).collect()
 }

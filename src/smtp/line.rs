@@ -56,9 +56,19 @@ impl LineReader {
         Some(if too_long { Line::TooLong } else { Line::Command(line) })
     }
 
+    /// What is held of a line that has not ended.
+    pub fn begun(&self) -> &[u8] {
+        if self.given { &[] } else { &self.begun }
+    }
+
+    /// Whether a line has begun and not ended.
+    pub fn has_begun(&self) -> bool {
+        self.too_long || self.held() > 0
+    }
+
     /// Octets held of a line that has not ended.
     pub fn held(&self) -> usize {
-        if self.given { 0 } else { self.begun.len() }
+        self.begun().len()
     }
 
     /// Holds on to a piece of a line, or to nothing of the line once it cannot be within the limit any more.
@@ -113,13 +123,16 @@ mod tests {
         let mut reader = LineReader::new(100);
         let mut rest: &[u8] = b"NO";
         assert_eq!(reader.next(&mut rest), None);
-        assert_eq!(reader.held(), 2);
+        assert!(reader.held() == 2 && reader.has_begun());
         rest = b"OP\r\n";
         assert_eq!(reader.next(&mut rest), Some(Line::Command(b"NOOP")));
-        assert_eq!(reader.held(), 0);
+        assert!(reader.held() == 0 && !reader.has_begun());
         rest = b"";
         assert_eq!(reader.next(&mut rest), None);
         assert_eq!(reader.begun.capacity(), 0);
+        rest = &[b'x'; 102];
+        assert_eq!(reader.next(&mut rest), None);
+        assert!(reader.held() == 0 && reader.has_begun());
     }
 
     proptest! {

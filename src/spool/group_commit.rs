@@ -95,6 +95,11 @@ impl GroupCommit {
         }
     }
 
+    /// Octets that the current segment has left.
+    pub fn room(&self) -> usize {
+        self.segment_octets.saturating_sub(self.written + self.gathered)
+    }
+
     /// Octets of the largest record that an empty batch at the front of an empty segment has room for.
     pub fn largest(&self) -> usize {
         self.buffer.len().min(self.segment_octets.saturating_sub(SEGMENT_HEADER))

@@ -22,6 +22,9 @@ use crate::io::{Class, Disk, File, Machine, Open};
 /// Octets of zeros that are written at a time when a segment is prepared: small enough that intake's syncs get between them.
 const ZEROS: usize = 1024 * 1024;
 
+/// Octets that must be left for a message whose size was not declared to be begun.
+const LEAST_ROOM: u64 = 128 * 1024;
+
 /// How long to wait before looking again whether the disk has room.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
 
@@ -40,8 +43,8 @@ pub(super) struct Segment<F> {
 
 /// The segments of a log as recovery sorted them.
 pub(super) struct Segments<F> {
-    /// By incarnation.
-    pub in_use: Vec<(u64, Segment<F>)>,
+    /// By incarnation, and whether it must not be used again in this run.
+    pub in_use: Vec<(u64, Segment<F>, bool)>,
     /// Oldest first.
     pub free: Vec<Segment<F>>,
     /// The incarnation that the next one begins.
@@ -57,6 +60,8 @@ pub(super) struct Segments<F> {
 struct InUse<F> {
     segment: Segment<F>,
     pins: u64,
+    /// It must not be used again in this run.
+    untouchable: bool,
 }
 
 /// The log of one core; clones are the same log.
@@ -131,7 +136,9 @@ impl<M: Machine> Log<M> {
         report: Box<dyn Fn(LogEvent)>,
     ) -> Log<M> {
         let Segments { in_use, free, next_epoch, next_slot, key } = segments;
-        let in_use = in_use.into_iter().map(|(epoch, segment)| (epoch, InUse { segment, pins: 0 })).collect();
+        let in_use = in_use.into_iter();
+        let in_use =
+            in_use.map(|(epoch, segment, untouchable)| (epoch, InUse { segment, pins: 0, untouchable })).collect();
         Log(Rc::new(State {
             machine,
             directory: directory.to_owned(),
@@ -155,9 +162,9 @@ impl<M: Machine> Log<M> {
     /// Starts the writer and the preparing of segments.
     pub fn start(&self) {
         let log = self.clone();
-        self.0.machine.spawn(Class::Intake, async move { log.write_batches().await });
+        self.0.machine.spawn_vital(Class::Intake, async move { log.write_batches().await });
         let log = self.clone();
-        self.0.machine.spawn(Class::Intake, async move { log.prepare_segments().await });
+        self.0.machine.spawn_vital(Class::Intake, async move { log.prepare_segments().await });
     }
 
     /// Puts a record into the log and waits until it is on stable storage. The segments that it needs must be pinned by the
@@ -211,7 +218,7 @@ impl<M: Machine> Log<M> {
         let epoch = self.0.next_epoch.get();
         self.0.next_epoch.set(epoch + 1);
         self.0.group.borrow_mut().begin_segment(epoch);
-        self.0.in_use.borrow_mut().insert(epoch, InUse { segment, pins: 0 });
+        self.0.in_use.borrow_mut().insert(epoch, InUse { segment, pins: 0, untouchable: false });
         self.0.segments_changed.ring();
         drop(free);
         self.recycle();
@@ -232,8 +239,14 @@ impl<M: Machine> Log<M> {
         if self.0.closed.get() {
             return Err(StoreError::Closed);
         }
-        let spare = self.0.free.borrow().len().saturating_sub(1) as u64 * self.0.settings.segment_octets;
-        if self.0.full.get() && spare < octets.max(1) { Err(StoreError::Full) } else { Ok(()) }
+        let free = self.0.free.borrow().len() as u64;
+        if !self.0.full.get() {
+            return Ok(());
+        }
+        // The last free segment is for outcomes; with none at all, so is the rest of the current one.
+        let rest = if free == 0 { 0 } else { self.0.group.borrow().room() as u64 };
+        let spare = free.saturating_sub(1) * self.0.settings.segment_octets + rest;
+        if spare < octets.max(LEAST_ROOM) { Err(StoreError::Full) } else { Ok(()) }
     }
 
     /// The log's secret.
@@ -269,8 +282,11 @@ impl<M: Machine> Log<M> {
             && let Some(oldest) = in_use.first_entry()
             && oldest.get().pins == 0
         {
-            let segment = oldest.remove().segment;
+            let InUse { segment, untouchable, .. } = oldest.remove();
             freed = true;
+            if untouchable {
+                continue;
+            }
             if segment.octets == self.0.settings.segment_octets {
                 self.0.free.borrow_mut().push_back(segment);
             } else {

@@ -74,12 +74,11 @@ impl<M: Machine> Spool<M> {
         // Epochs go up by one, so those that could not be read are at most as many above the highest that could.
         let highest = found.iter().filter_map(|found| found.epoch).max().unwrap_or(0);
         let next_epoch = highest + 1 + unreadable.len() as u64;
-        let (mut in_use, mut free, mut untouchable) = (Vec::new(), Vec::new(), Vec::new());
-        for Found { epoch, segment, untouchable: kept, .. } in found {
-            untouchable.extend(epoch.filter(|_| kept));
+        let (mut in_use, mut free) = (Vec::new(), Vec::new());
+        for Found { epoch, segment, untouchable, .. } in found {
             match epoch {
-                Some(epoch) if epoch >= oldest => in_use.push((epoch, segment)),
-                _ if kept => {}
+                Some(epoch) if epoch >= oldest => in_use.push((epoch, segment, untouchable)),
+                _ if untouchable => {}
                 _ if segment.octets == settings.segment_octets => free.push(segment),
                 _ => machine.disk().remove(&path(directory, segment.slot)).await?,
             }
@@ -90,7 +89,6 @@ impl<M: Machine> Spool<M> {
         let max_messages = settings.max_messages;
         let segments = Segments { in_use, free, next_epoch, next_slot, key };
         let log = Log::new(machine, directory, settings, segments, report);
-        untouchable.into_iter().for_each(|epoch| log.pin(epoch));
         log.start();
         let Recovered { survivors, records, newest, .. } = recovered;
         let spool = Spool::new(log, max_messages, &survivors);

@@ -53,6 +53,14 @@ impl Client {
         self.try_send(octets.as_ref()).expect("the server reads");
     }
 
+    /// Whether something has come that was not read yet.
+    pub fn has_input(&mut self) -> bool {
+        self.stream.set_nonblocking(true).expect("a socket");
+        let has_input = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_nonblocking(false).expect("a socket");
+        has_input || !self.received.is_empty()
+    }
+
     /// The next line, without its end; an error where the connection ends before it.
     pub fn try_line(&mut self) -> io::Result<String> {
         loop {

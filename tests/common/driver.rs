@@ -58,6 +58,9 @@ pub fn settings(setup: &Setup) -> Settings {
         require_hello: setup.require_hello,
         require_brackets: setup.require_brackets,
         default_domain: "localhost".into(),
+        max_errors: 20,
+        max_unknown_commands: 10,
+        refuse_early_talkers: true,
         disabled_features: setup.disabled_features.as_slice().into(),
     }
 }

@@ -16,6 +16,7 @@ use ringpost::mail::{IdSource, Mailbox};
 use ringpost::mailet::Container;
 use ringpost::mta::connection::converse;
 use ringpost::mta::core::{Core, Limit, Server};
+use ringpost::mta::gate::Gate;
 use ringpost::mta::spooler::{Settings, Spooler};
 use ringpost::smtp::server::settings::{self, Service};
 use ringpost::spool::{self, Spool};
@@ -126,6 +127,7 @@ impl Host {
             ids: RefCell::new(IdSource::new(0, opened.newest.map_or(0, |id| id.made_at()))),
             buffers: Default::default(),
             patience: Rc::default(),
+            timeouts: Default::default(),
             hold: self.hold,
         });
         start_tasks(&core);
@@ -285,6 +287,9 @@ fn server(protocol: Service) -> Rc<Server> {
         require_hello: true,
         require_brackets: true,
         default_domain: "localhost".into(),
+        max_errors: 20,
+        max_unknown_commands: 10,
+        refuse_early_talkers: true,
         disabled_features: Box::default(),
     };
     Rc::new(Server {
@@ -293,6 +298,6 @@ fn server(protocol: Service) -> Rc<Server> {
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: IDLE,
         graceful: true,
-        connections: Arc::new(Limit::new(0)),
+        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None },
     })
 }

@@ -1,12 +1,11 @@
 //! The keys of a server.
 
-use super::super::key::{Key, is_false, is_zero, key};
+use super::super::key::{Key, is_false, key};
 
 const NO_JMX: &str = "ringpost has no JMX";
 const WITH_TLS: &str = "it is used with TLS, which ringpost does not do yet";
 const WITH_AUTH: &str = "it is used with AUTH, which ringpost does not do yet";
 const NO_TLS: &str = "the server would talk in clear: set it to false, or set enabled=\"false\" on the server";
-const THREADS: &str = "every CPU of <shards> in ringpost.xml serves every server";
 const BUFFERS: &str = "ringpost bounds its buffers itself";
 const JAVA: &str = "it names a part of Java; James does not read it either";
 
@@ -28,9 +27,9 @@ pub const COMMON: &[Key] = &[
     key("connectionLimit").default("0").differently(
         "what is no number is an error; James logs it and has no limit. A client too many hears 421 instead of nothing",
     ),
-    key("connectionLimitPerIP").default("0").protects(
-        is_zero,
-        "nothing would hold a single client back: set it to 0, and limit it in the firewall",
+    key("connectionLimitPerIP").default("0").differently(
+        "an IPv6 network of limits/ipv6Prefix in ringpost.xml is one client; behind a proxy the client is whom the proxy names, in \
+         James the proxy. A connection too many hears 421 instead of nothing",
     ),
     key("helloName").default("the host's name").differently(
         "with autodetect=\"false\" and nothing written it is localhost, as James' documentation says, with a warning; James' \
@@ -71,14 +70,17 @@ pub const COMMON: &[Key] = &[
         "true: transactions under way have the time of <shutdown> in ringpost.xml; James has 3 seconds. false: sessions end at once. \
          Either way nothing acknowledged is lost",
     ),
-    key("ioWorkerCount").defaults("2 × CPUs", "2 × CPUs", "every CPU of <shards>").waits(THREADS),
-    key("bossWorkerCount").default("0").waits(THREADS),
-    key("maxExecutorCount").default("16").waits("the control plane has a fixed number of threads"),
-    key("proxyRequired").default("false").protects(
-        is_false,
-        "clients could not be told apart: set it to false, and let them connect directly",
+    key("ioWorkerCount").defaults("2 × CPUs", "2 × CPUs", "every CPU of <shards>").differently(
+        "how many shards serve the server, each pinned to a CPU; more than there are is as many as there are, which the start says",
     ),
-    key("proxyFirst").default("true").waits("it is used with proxyRequired, which ringpost does not do yet"),
+    key("bossWorkerCount").default("0").differently(
+        "0: every shard accepts for itself. More: so many executors accept, and hand each connection to the least loaded shard",
+    ),
+    key("maxExecutorCount").default("16").differently("threads of the control plane; the largest value of all servers counts"),
+    key("proxyRequired").default("false").differently(
+        "versions 1 and 2; the header must come within timeouts/proxyHeader of ringpost.xml, and the client is whom it names from then on",
+    ),
+    key("proxyFirst").default("true").differently("it makes a difference with socketTLS, which ringpost does not do yet"),
     key("useEpoll").default("false").meaningless("ringpost uses io_uring"),
     key("highWriteBufferWaterMark").meaningless(BUFFERS),
     key("lowWriteBufferWaterMark").meaningless(BUFFERS),

@@ -253,12 +253,14 @@ fn identity(section: &mut Section<'_>) -> IdentityMode {
     relay::identity(section)
 }
 
+/// A limit; 0 is none.
 fn limit(section: &mut Section<'_>, path: &str) -> Option<u32> {
     section.read(path, |text| small(text, 0, 10_000_000)).filter(|limit| *limit > 0)
 }
 
+/// A number of threads, of which more than a machine has CPUs are no mistake: James' default is twice as many.
 fn threads(section: &mut Section<'_>, path: &str, least: u32) -> Option<usize> {
-    section.read(path, |text| small(text, least, 65_535)).map(|count| count as usize)
+    section.read(path, |text| small(text, least, 100_000)).map(|count| count as usize)
 }
 
 /// James 2.3 counted milliseconds, so what is far too long was probably one of its.

@@ -11,7 +11,7 @@ mod stream;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle}
 
 pub use disk::{RingDisk, RingFile};
 pub use ring::Ring;
-pub use stream::{BoundListener, Listener, TcpStream};
+pub use stream::{BoundListener, Listener, TakenConnection, TcpStream};
 
 use super::handover::Doorbell;
 use super::vitals::Vitals;
@@ -76,7 +76,7 @@ impl GlommioMachine {
                 LocalExecutorBuilder::new(Placement::Fixed(setup.cpu)).name(&setup.name).io_memory(IO_MEMORY).make()?;
             let done = executor.run(async move {
                 let machine = GlommioMachine::new(setup)?;
-                machine.clone().answer_doorbell();
+                machine.clone().answer_doorbell()?;
                 work(machine).await;
                 Ok(())
             });
@@ -108,12 +108,19 @@ impl GlommioMachine {
         &self.0.setup.vitals
     }
 
+    /// Takes in completions of the disk that nobody rang for, if there are any.
+    pub fn reap(&self) {
+        self.0.disk.ring.reap();
+    }
+
     /// Reads the doorbell for ever and sees who rang: the ring with completions, or another thread with an answer.
-    fn answer_doorbell(self) {
+    fn answer_doorbell(self) -> io::Result<()> {
         let doorbell = self.0.setup.doorbell.clone();
-        self.clone().spawn(Class::Intake, async move {
-            // SAFETY: a copy of the descriptor of its own, which the file may close.
-            let event = unsafe { BufferedFile::from_raw_fd(libc::dup(doorbell.as_raw_fd())) };
+        // A copy of the descriptor of its own, which the file may close.
+        let copy = doorbell.descriptor().try_clone_to_owned()?;
+        self.clone().spawn_vital(Class::Intake, async move {
+            // SAFETY: the descriptor is open, and given away to the file alone.
+            let event = unsafe { BufferedFile::from_raw_fd(copy.into_raw_fd()) };
             loop {
                 if let Err(error) = event.read_at(0, 8).await {
                     panic!("a core cannot hear its doorbell: {error}");
@@ -124,6 +131,7 @@ impl GlommioMachine {
                 self.0.visitors.borrow().iter().for_each(|visit| visit());
             }
         });
+        Ok(())
     }
 }
 
@@ -156,6 +164,19 @@ impl Machine for GlommioMachine {
     }
 
     fn spawn(&self, class: Class, task: impl Future<Output = ()> + 'static) {
+        self.spawn_caught(class, task, Vitals::panicked);
+    }
+
+    fn spawn_vital(&self, class: Class, task: impl Future<Output = ()> + 'static) {
+        self.spawn_caught(class, task, |vitals| {
+            vitals.panicked();
+            vitals.end();
+        });
+    }
+}
+
+impl GlommioMachine {
+    fn spawn_caught(&self, class: Class, task: impl Future<Output = ()> + 'static, on_panic: fn(&Vitals)) {
         let queue = match class {
             Class::Intake => self.0.intake,
             Class::Delivery => self.0.delivery,
@@ -165,7 +186,7 @@ impl Machine for GlommioMachine {
         let task = Box::pin(AssertUnwindSafe(task).catch_unwind());
         let caught = async move {
             if task.await.is_err() {
-                vitals.panicked();
+                on_panic(&vitals);
             }
         };
         match glommio::spawn_local_into(caught, queue) {

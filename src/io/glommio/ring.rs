@@ -18,7 +18,7 @@ use io_uring::{IoUring, squeue};
 use crate::io::aligned::Aligned;
 use crate::io::vitals::Vitals;
 
-/// Entries of the submission queue; more operations at a time wait in memory for their turn in it.
+/// Entries of the submission queue. It is handed to the kernel with every operation, so more are not needed.
 const ENTRIES: u32 = 256;
 
 /// What the kernel uses while an operation runs; it stays until the operation has ended, whether or not anyone waits.
@@ -110,19 +110,35 @@ impl Ring {
             if unsafe { uring.submission().push_multiple(entries) }.is_ok() {
                 break;
             }
-            // The queue is full: the kernel takes what is in it. It always does sooner or later; interruptions are retried.
+            // The queue is full because the kernel did not take what is in it, and that is because completions wait to be
+            // taken in first; or it was interrupted.
             let _ = uring.submit();
+            self.take_in(&mut uring);
         }
-        // An interruption or a busy kernel leaves entries in the queue: the next submission or reaping takes them along.
+        // An interruption or a busy kernel leaves entries in the queue: the next submission takes them along, or the next look
+        // at the ring, which the core's pulse brings in any case.
         let _ = uring.submit();
     }
 
     /// Takes in all completions and wakes who waits for them.
     pub fn reap(&self) {
         let mut uring = self.0.uring.borrow_mut();
-        if !uring.submission().is_empty() {
-            let _ = uring.submit();
+        loop {
+            let submission = uring.submission();
+            let (waiting, overflown) = (!submission.is_empty(), submission.cq_overflow());
+            drop(submission);
+            if waiting || overflown {
+                // What the kernel kept back because the completion queue was full comes with the next call.
+                let _ = uring.submit();
+            }
+            self.take_in(&mut uring);
+            if !overflown {
+                return;
+            }
         }
+    }
+
+    fn take_in(&self, uring: &mut IoUring) {
         let mut operations = self.0.operations.borrow_mut();
         for completion in uring.completion() {
             if operations.complete(completion.user_data(), completion.result()) {

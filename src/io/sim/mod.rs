@@ -361,6 +361,10 @@ impl Machine for SimMachine {
         Sleep::new(kernel, self.disk.life, until)
     }
 
+    fn spawn_vital(&self, class: Class, task: impl Future<Output = ()> + 'static) {
+        self.spawn(class, task);
+    }
+
     fn spawn(&self, class: Class, task: impl Future<Output = ()> + 'static) {
         if let Some(number) = self.disk.kernel.spawn(self.disk.life, task) {
             self.disk.kernel.note(|| format!("task {number} started: {class:?}"));

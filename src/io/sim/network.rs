@@ -211,17 +211,24 @@ impl SimStream {
 
 impl Stream for SimStream {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let available = self.arrived().min(buffer.len());
-        if available > 0 {
-            let octets = self.take(self.piece(available));
-            buffer[..octets.len()].copy_from_slice(&octets);
-            return Poll::Ready(Ok(octets.len()));
+        if let octets @ 1.. = self.read_now(buffer) {
+            return Poll::Ready(Ok(octets));
         }
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
         self.incoming.borrow_mut().reader = Some(context.waker().clone());
         self.over().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn read_now(&mut self, buffer: &mut [u8]) -> usize {
+        let available = self.arrived().min(buffer.len());
+        if available == 0 {
+            return 0;
+        }
+        let octets = self.take(self.piece(available));
+        buffer[..octets.len()].copy_from_slice(&octets);
+        octets.len()
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {

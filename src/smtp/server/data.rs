@@ -68,6 +68,9 @@ impl<P> Session<P> {
         let Some((recipients, id)) = self.end_message() else {
             return self.confused(replies);
         };
+        if result.is_ok() {
+            self.forgive();
+        }
         match self.settings.protocol {
             Service::Smtp => match result {
                 Ok(proof) => replies::message_received(&proof, id).write(replies),
@@ -91,6 +94,9 @@ impl<P> Session<P> {
         let Some((recipients, id)) = self.end_message() else {
             return self.confused(replies);
         };
+        if results.iter().any(Result::is_ok) {
+            self.forgive();
+        }
         let mut results = results.into_iter();
         for recipient in &recipients {
             let result = results.next().unwrap_or(Err(Refusal::Failed));

@@ -23,6 +23,7 @@ mod bdat;
 mod data;
 mod helo;
 mod mail;
+mod nonsense;
 mod rcpt;
 mod simple;
 
@@ -30,6 +31,9 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use self::nonsense::Nonsense;
+
+use self::nonsense::{Errors, is_binary, is_http};
 use self::question::{Interrupt, Question, Step, Transfer, Verdict};
 use self::settings::{Service, Settings};
 use super::command::{Command, CommandError, Verb};
@@ -47,6 +51,8 @@ pub struct Session<P> {
     hello: Option<Hello>,
     transaction: Option<Transaction>,
     turn: Turn,
+    errors: Errors,
+    nonsense: Option<Nonsense>,
     proof: PhantomData<fn(P)>,
 }
 
@@ -125,7 +131,17 @@ pub enum State {
 impl<P> Session<P> {
     /// A session with a client that has just connected.
     pub fn new(settings: Arc<Settings>, id: SessionId, client: SocketAddr) -> Session<P> {
-        Session { settings, id, client, hello: None, transaction: None, turn: Turn::Client, proof: PhantomData }
+        Session {
+            settings,
+            id,
+            client,
+            hello: None,
+            transaction: None,
+            turn: Turn::Client,
+            errors: Errors::default(),
+            nonsense: None,
+            proof: PhantomData,
+        }
     }
 
     /// Greets the client.
@@ -140,14 +156,19 @@ impl<P> Session<P> {
             Turn::Over => return Step::Close,
             _ => return self.confused(replies),
         }
+        let before = replies.len();
         let step = match line {
             Line::TooLong => say(replies::line_too_long(), replies),
+            Line::Command(line) if is_binary(line) || is_http(line) => {
+                return self.give_up(Nonsense::OtherProtocol, replies);
+            }
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.command(command, replies),
                 Err(error) => self.no_command(error, replies),
             },
         };
-        self.expect_next(step)
+        let step = self.expect_next(step);
+        self.judge(step, before, replies)
     }
 
     /// Takes the answer to [`Step::Ask`].
@@ -175,6 +196,8 @@ impl<P> Session<P> {
         }
         let reply = match why {
             Interrupt::Idle => replies::idle,
+            Interrupt::Slow => replies::slow,
+            Interrupt::TooLong => replies::too_long,
             Interrupt::Shutdown => replies::shutdown,
             Interrupt::Overload => replies::overload,
             Interrupt::TooManyConnections => replies::too_many_connections,
@@ -263,7 +286,7 @@ impl<P> Session<P> {
         match (verb, self.settings.protocol) {
             // RFC 2033 §4.1: LMTP has LHLO in place of HELO and EHLO.
             (Verb::Helo | Verb::Ehlo, Service::Lmtp) | (Verb::Lhlo, Service::Smtp) => {
-                say(replies::unrecognized(verb.name().as_bytes()), replies)
+                self.unrecognized(verb.name().as_bytes(), replies)
             }
             (Verb::Helo | Verb::Ehlo | Verb::Lhlo, _) => say(self.helo(verb, argument), replies),
             (Verb::Mail, _) => self.mail(argument, replies),
@@ -281,10 +304,15 @@ impl<P> Session<P> {
     fn no_command(&mut self, error: CommandError<'_>, replies: &mut Vec<u8>) -> Step {
         match error {
             CommandError::Empty => say(replies::empty_line(), replies),
-            CommandError::Unknown(word) => say(replies::unrecognized(word), replies),
+            CommandError::Unknown(word) => self.unrecognized(word, replies),
             CommandError::Argument(Verb::Bdat) => self.lost_in_bdat(replies),
             CommandError::Argument(_) => say(replies::not_text(), replies),
         }
+    }
+
+    fn unrecognized(&mut self, word: &[u8], replies: &mut Vec<u8>) -> Step {
+        self.count_unknown();
+        say(replies::unrecognized(word), replies)
     }
 
     fn accept(&mut self, pending: Pending) -> Reply {

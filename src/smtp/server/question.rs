@@ -99,6 +99,10 @@ pub enum Refusal {
 pub enum Interrupt {
     /// Nothing came from the client for too long.
     Idle,
+    /// A command line or content came too slowly.
+    Slow,
+    /// The transaction or the session lasts too long.
+    TooLong,
     /// The server stops.
     Shutdown,
     /// The server cannot serve another client now.

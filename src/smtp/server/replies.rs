@@ -344,6 +344,16 @@ pub fn idle(settings: &Settings) -> Reply {
     unavailable(settings, status(4, 2), "Timeout waiting for client, closing transmission channel")
 }
 
+/// The client takes longer for a command line or for content than any that works (RFC 5321 §4.5.3.2).
+pub fn slow(settings: &Settings) -> Reply {
+    unavailable(settings, status(4, 2), "Too slow, closing transmission channel")
+}
+
+/// The transaction or the session lasts longer than any that works (RFC 5321 §4.5.3.2).
+pub fn too_long(settings: &Settings) -> Reply {
+    unavailable(settings, status(4, 2), "Too much time taken, closing transmission channel")
+}
+
 /// The spool takes nothing in after its disk failed (RFC 5321 §4.2.3 421, RFC 3463 X.3.2).
 pub fn out_of_service(settings: &Settings) -> Reply {
     let text = format!("{} The spool is out of service, try again later", settings.hello_name);
@@ -355,14 +365,35 @@ pub fn shutdown(settings: &Settings) -> Reply {
     unavailable(settings, status(3, 2), "Service shutting down, closing transmission channel")
 }
 
-/// The server cannot serve another client now (RFC 5321 §3.8).
+/// The server cannot serve another client now (RFC 5321 §3.8, RFC 3463 §3.8).
 pub fn overload(settings: &Settings) -> Reply {
-    unavailable(settings, status(3, 2), "Too busy, please try again later")
+    unavailable(settings, status(7, 0), "Too busy, please try again later")
 }
 
 /// The client has too many connections (RFC 5321 §3.8, RFC 3463 §3.8).
 pub fn too_many_connections(settings: &Settings) -> Reply {
     unavailable(settings, status(7, 0), "Too many connections from your address")
+}
+
+/// The client spoke before it was greeted (RFC 5321 §3.1, §4.3.1).
+pub fn early_talker(settings: &Settings) -> Reply {
+    let text = format!("{} You spoke before you were greeted", settings.hello_name);
+    Reply::new(ReplyCode::FAILED, status(5, 1), text)
+}
+
+/// The client speaks HTTP, or no protocol of text.
+pub fn other_protocol(settings: &Settings) -> Reply {
+    let protocol = match settings.protocol {
+        Service::Smtp => "SMTP",
+        Service::Lmtp => "LMTP",
+    };
+    let text = format!("{} This is {protocol}, closing transmission channel", settings.hello_name);
+    Reply::new(ReplyCode::FAILED, status(5, 1), text)
+}
+
+/// The client makes nothing but errors (RFC 5321 §4.2.2 421, RFC 3463 §3.8).
+pub fn too_many_errors(settings: &Settings) -> Reply {
+    unavailable(settings, status(7, 0), "Too many errors, closing transmission channel")
 }
 
 /// The session was driven in an order that cannot be: it ends rather than guess (RFC 5321 §3.8).

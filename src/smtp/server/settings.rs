@@ -30,6 +30,12 @@ pub struct Settings {
     pub require_brackets: bool,
     /// The domain of addresses without one, and of the postmaster.
     pub default_domain: Box<str>,
+    /// Errors of a client that are let pass before the session ends; 0 for any number.
+    pub max_errors: u32,
+    /// Commands that are none and are let pass before the session ends; 0 for any number.
+    pub max_unknown_commands: u32,
+    /// Whether a client that speaks before it is greeted is refused.
+    pub refuse_early_talkers: bool,
     /// What EHLO and LHLO do not announce. It can be used all the same.
     pub disabled_features: Box<[Feature]>,
 }
