@@ -119,6 +119,7 @@ async fn run(
         settings: Arc::new(settings(&Setup::default())),
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: Duration::from_secs(60),
+        graceful: true,
         gate: Gate { connections: limit, per_client: None, unnamed: None },
     });
     let stopping: Rc<Bell> = Rc::default();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::client::id;
 use common::load::{Ledger, Mailboxes, USERS, load, wait_for_all, waiting};
-use common::process::{Conf, Home, Process, eventually};
+use common::process::{Conf, Home, Process, Server, eventually};
 
 const GOODBYE: &str = "421 4.3.2 localhost Service shutting down, closing transmission channel";
 
@@ -77,6 +77,28 @@ fn the_grace_is_the_longest_a_transaction_is_waited_for() {
     process.wait_for_log("stopping", &["signal=SIGINT"]);
     home.start().stop();
     assert!(home.mail("you").is_empty());
+}
+
+#[test]
+fn without_a_graceful_shutdown_no_transaction_is_waited_for() {
+    let servers =
+        vec![Server::smtp().with("gracefulShutdown", "false"), Server::smtp().with("gracefulShutdown", "true")];
+    let home = Home::new(&Conf::new().servers(servers).with("shutdown/grace", "60s"));
+    let mut process = home.start();
+    let mut clients = [process.connect(0), process.connect(1)];
+    for client in &mut clients {
+        client.expect("EHLO client", "250");
+        client.envelope("me@example.org", &["you@localhost"]);
+        client.expect("DATA", "354");
+        client.send("Subject: half\r\n");
+    }
+    process.signal(libc::SIGTERM);
+    let [hasty, graceful] = &mut clients;
+    assert_eq!(hasty.reply(), GOODBYE);
+    hasty.assert_closed();
+    graceful.send(".\r\n");
+    assert!(graceful.reply().starts_with("250 "), "the other server waits for its transaction");
+    assert!(process.wait().success());
 }
 
 #[test]

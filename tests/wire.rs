@@ -49,6 +49,10 @@ fn server(setup: &Setup) -> Server {
     if let Some(greeting) = &setup.greeting {
         server = server.with(if setup.lmtp { "lmtpGreeting" } else { "smtpGreeting" }, greeting);
     }
+    if !setup.disabled_features.is_empty() {
+        let words: Vec<&str> = setup.disabled_features.iter().map(|feature| feature.keyword()).collect();
+        server = server.with("disabledFeatures", &words.join("\n"));
+    }
     if setup.client.contains(':') {
         server = server.with("bind", "[::1]:0");
     }

@@ -1,6 +1,8 @@
-//! The command line: `ringpost [--conf DIR] [serve]`.
+//! The command line: `ringpost [--conf DIR] [serve|check]`.
 
+mod check;
 mod serve;
+mod tell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +23,7 @@ pub mod exit {
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// The directory that holds smtpserver.xml, lmtpserver.xml, domainlist.xml and ringpost.xml
+    /// The directory that holds James' files, such as smtpserver.xml, and ringpost.xml
     #[arg(long, value_name = "DIR", default_value = "conf", global = true)]
     conf: PathBuf,
 
@@ -33,6 +35,8 @@ struct Arguments {
 enum Verb {
     /// Take mail and deliver it, until SIGTERM or SIGINT (the default)
     Serve,
+    /// Read the configuration, say all that is wrong with it and what each server does; exit status 78 if it would not start
+    Check,
 }
 
 /// Runs the command that the arguments ask for.
@@ -43,6 +47,7 @@ pub fn run() -> ExitCode {
     };
     match arguments.verb.unwrap_or(Verb::Serve) {
         Verb::Serve => serve::run(&arguments.conf),
+        Verb::Check => check::run(&arguments.conf),
     }
 }
 

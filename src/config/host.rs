@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
 
 use super::value::hello_name;
 
@@ -13,8 +14,12 @@ pub struct Host {
     pub name: String,
     /// The CPUs that this process may use, ascending.
     pub cpus: Vec<usize>,
-    /// Finds the addresses of a name in `bind`.
+    /// Finds the addresses of a name in `bind`, `authorizedAddresses` and, with `autodetectIP`, `domainlist.xml`.
     pub resolve: fn(&str) -> io::Result<Vec<IpAddr>>,
+    /// The value of an environment variable, for `${env:NAME}`.
+    pub variable: fn(&str) -> Option<String>,
+    /// Whether a file can be read, such as a keystore; why not, if not.
+    pub readable: fn(&Path) -> io::Result<()>,
 }
 
 impl Host {
@@ -23,12 +28,20 @@ impl Host {
         let cpus = core_affinity::get_core_ids().unwrap_or_default();
         let mut cpus: Vec<usize> = cpus.into_iter().map(|core| core.id).collect();
         cpus.sort_unstable();
-        Host { name: host_name().unwrap_or_else(|| "localhost".to_owned()), cpus, resolve }
+        let name = host_name().unwrap_or_else(|| "localhost".to_owned());
+        Host { name, cpus, resolve, variable: |name| std::env::var(name).ok(), readable }
     }
 }
 
 fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+}
+
+fn readable(path: &Path) -> io::Result<()> {
+    match std::fs::File::open(path)?.metadata()?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("it is no file")),
+    }
 }
 
 /// What gethostname says, where it is a name that can be said in SMTP.

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use super::xml::{File, Position};
-
-/// Problems of one reading that are kept; the rest is only counted, so that a hopeless file stays readable.
-const KEPT: usize = 200;
+use super::xml::Position;
 
 /// Characters of a source line that are shown to each side of the place that is meant.
 const SHOWN: usize = 60;
@@ -48,38 +45,88 @@ pub struct Problem {
     pub line: String,
 }
 
+impl Problem {
+    /// The problem for a terminal that shows colours.
+    pub fn coloured(&self) -> impl fmt::Display {
+        Shown { problem: self, paint: COLOURS }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file)?;
-        if let Some(position) = self.position {
-            write!(f, "{position}:")?;
-        }
-        write!(f, " {}: {}; {}", self.severity, self.found, self.advice)?;
-        match self.position {
-            Some(position) if !self.line.is_empty() => write_excerpt(f, position, &self.line),
+        Shown { problem: self, paint: PLAIN }.fmt(f)
+    }
+}
+
+/// What begins and ends a colour (ECMA-48, Select Graphic Rendition): for the place, the three severities, the caret.
+#[derive(Clone, Copy)]
+struct Paint {
+    place: &'static str,
+    severities: [&'static str; 3],
+    caret: &'static str,
+    end: &'static str,
+}
+
+const PLAIN: Paint = Paint { place: "", severities: [""; 3], caret: "", end: "" };
+
+const COLOURS: Paint = Paint {
+    place: "\x1b[1m",
+    severities: ["\x1b[1;36m", "\x1b[1;33m", "\x1b[1;31m"],
+    caret: "\x1b[1;32m",
+    end: "\x1b[0m",
+};
+
+/// A problem with its colours.
+struct Shown<'a> {
+    problem: &'a Problem,
+    paint: Paint,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown { problem, paint } = self;
+        let Problem { severity, file, position, found, advice, line } = problem;
+        let Paint { place, severities: [note, warning, error], end, .. } = paint;
+        let colour = match severity {
+            Severity::Note => note,
+            Severity::Warning => warning,
+            Severity::Error => error,
+        };
+        let at = position.map(|position| format!("{position}:")).unwrap_or_default();
+        write!(f, "{place}{file}:{at}{end} {colour}{severity}:{end} {}; {}", visible(found), visible(advice))?;
+        match position {
+            Some(position) if !line.is_empty() => write_excerpt(f, *position, line, paint),
             _ => Ok(()),
         }
     }
 }
 
+/// What goes into a sentence on one line of a terminal.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// Writes the line with a caret under its column, cut to what fits a terminal.
-fn write_excerpt(f: &mut fmt::Formatter<'_>, position: Position, line: &str) -> fmt::Result {
+fn write_excerpt(f: &mut fmt::Formatter<'_>, position: Position, line: &str, paint: &Paint) -> fmt::Result {
+    let Paint { caret, end, .. } = paint;
     let column = position.column.saturating_sub(1) as usize;
     let first = column.saturating_sub(SHOWN);
     let shown: String = line.chars().skip(first).take(2 * SHOWN).map(printable).collect();
     let (before, after) = (cut_mark(first > 0), cut_mark(line.chars().nth(first + 2 * SHOWN).is_some()));
     let under: String = shown.chars().take(column - first).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let margin = " ".repeat(before.chars().count());
-    write!(f, "\n{:>5} | {before}{shown}{after}\n      | {margin}{under}^", position.line)
+    write!(f, "\n{:>5} | {before}{shown}{after}\n      | {margin}{under}{caret}^{end}", position.line)
 }
 
 /// The line as it may be shown: problems go to terminals and logs, where no password belongs.
 pub fn shown(line: &str) -> String {
-    let lower = line.to_ascii_lowercase();
-    match ["secret", "password", "credentials"].iter().any(|word| lower.contains(word)) {
-        true => String::new(),
-        false => line.to_owned(),
-    }
+    if is_secret(line) { String::new() } else { line.to_owned() }
+}
+
+/// Whether the name of a key, or a line that has one, speaks of something secret.
+pub fn is_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["secret", "password", "passwd", "credentials", "token"].iter().any(|word| lower.contains(word))
 }
 
 fn cut_mark(cut: bool) -> &'static str {
@@ -89,86 +136,4 @@ fn cut_mark(cut: bool) -> &'static str {
 /// Control characters must not reach a terminal; a tab stays, so that the caret stands where it should.
 fn printable(c: char) -> char {
     if c.is_control() && c != '\t' { '\u{fffd}' } else { c }
-}
-
-/// Collects problems, so that all are told at once.
-#[derive(Debug)]
-pub struct Problems {
-    list: Vec<Problem>,
-    dropped: usize,
-    worst: Option<Severity>,
-    most: Severity,
-}
-
-impl Default for Problems {
-    fn default() -> Problems {
-        Problems { list: Vec::new(), dropped: 0, worst: None, most: Severity::Error }
-    }
-}
-
-impl Problems {
-    /// Takes one down.
-    pub fn push(&mut self, mut problem: Problem) {
-        problem.severity = problem.severity.min(self.most);
-        self.worst = self.worst.max(Some(problem.severity));
-        if self.list.len() < KEPT {
-            self.list.push(problem);
-        } else {
-            self.dropped += 1;
-        }
-    }
-
-    /// Takes down one about a place in a file.
-    pub fn at(
-        &mut self,
-        file: &File,
-        position: Position,
-        severity: Severity,
-        found: impl Into<String>,
-        advice: impl Into<String>,
-    ) {
-        let (found, advice) = (found.into(), advice.into());
-        // Finding the line costs a pass over the file, so it is done only for what will be shown.
-        let line = if self.list.len() < KEPT { shown(file.line(position.line)) } else { String::new() };
-        self.push(Problem { severity, file: file.path.clone(), position: Some(position), found, advice, line });
-    }
-
-    /// Takes down one about a file as a whole.
-    pub fn about(&mut self, file: &str, severity: Severity, found: impl Into<String>, advice: impl Into<String>) {
-        let (found, advice) = (found.into(), advice.into());
-        self.push(Problem { severity, file: file.to_owned(), position: None, found, advice, line: String::new() });
-    }
-
-    /// From now on nothing is worse than `most`: what is switched off must not keep ringpost from starting.
-    pub fn limit(&mut self, most: Severity) {
-        self.most = most;
-    }
-
-    /// Whether an error is among them.
-    pub fn has_errors(&self) -> bool {
-        self.worst == Some(Severity::Error)
-    }
-
-    /// All of them in the order of the files and of their lines; where there were too many, a last one says so.
-    pub fn into_vec(mut self) -> Vec<Problem> {
-        let mut files: Vec<String> = Vec::new();
-        for problem in &self.list {
-            if !files.contains(&problem.file) {
-                files.push(problem.file.clone());
-            }
-        }
-        self.list.sort_by_key(|p| (files.iter().position(|file| *file == p.file), p.position));
-        if let (true, Some(last)) = (self.dropped > 0, self.list.last()) {
-            let more = Problem {
-                severity: self.worst.unwrap_or(Severity::Note),
-                position: None,
-                found: format!("{} more problems are not shown", self.dropped),
-                advice: "put the first ones right and look again".to_owned(),
-                line: String::new(),
-                file: last.file.clone(),
-            };
-            self.list.push(more);
-        }
-        self.list
-    }
 }

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use super::domainlist::DomainSettings;
 use super::host::Host;
-use super::key::{Key, list, obeyed, walk};
-use super::problem::{Problems, Severity};
+use super::key::{Key, key};
+use super::near::nearest;
+use super::problem::Severity;
+use super::problems::{Acceptance, Inactive, Problems};
 use super::section::{Section, Written};
+use super::tables;
 use super::value;
-use super::xml::File;
+use super::walk::{Scope, walk};
+use super::xml::{Element, File};
 use crate::mail::limits::RECIPIENTS;
 
 /// What `ringpost.xml` says, every default filled in and every path absolute or below the home.
@@ -129,35 +133,39 @@ pub enum LogLevel {
     Debug,
 }
 
-const KEYS: &[Key] = &[
-    obeyed("home"),
-    list("users/user"),
-    obeyed("mail/directory"),
-    obeyed("shards"),
-    obeyed("spool/directory"),
-    obeyed("spool/segmentSize"),
-    obeyed("spool/prepared"),
-    obeyed("spool/maxSegments"),
-    obeyed("spool/reserve"),
-    obeyed("limits/recipients"),
-    obeyed("limits/ipv6Prefix"),
-    obeyed("limits/withoutHeader"),
-    obeyed("limits/errors"),
-    obeyed("limits/unknownCommands"),
-    obeyed("limits/refuseEarlyTalkers"),
-    obeyed("timeouts/proxyHeader"),
-    obeyed("timeouts/commandLine"),
-    obeyed("timeouts/transaction"),
-    obeyed("timeouts/session"),
-    obeyed("timeouts/contentRate"),
-    obeyed("timeouts/contentWindow"),
-    obeyed("delivery/hold"),
-    obeyed("delivery/share"),
-    obeyed("delivery/concurrency"),
-    obeyed("delivery/retry"),
-    obeyed("log/format"),
-    obeyed("log/level"),
-    obeyed("shutdown/grace"),
+/// The keys of `ringpost.xml`.
+pub const KEYS: &[Key] = &[
+    key("home").default("the directory that holds conf"),
+    key("users/user").often(),
+    key("mail/directory").default("var/mail"),
+    key("shards").default("every CPU that the process may use"),
+    key("spool/directory").default("var/spool"),
+    key("spool/segmentSize").default("64M"),
+    key("spool/prepared").default("1"),
+    key("spool/maxSegments").default("256"),
+    key("spool/reserve").default("1G"),
+    key("limits/recipients").default("1000"),
+    key("limits/ipv6Prefix").default("64"),
+    key("limits/withoutHeader").default("256"),
+    key("limits/errors").default("20"),
+    key("limits/unknownCommands").default("10"),
+    key("limits/refuseEarlyTalkers").default("true"),
+    key("timeouts/proxyHeader").default("5s"),
+    key("timeouts/commandLine").default("5m"),
+    key("timeouts/transaction").default("6h"),
+    key("timeouts/session").default("1d"),
+    key("timeouts/contentRate").default("100"),
+    key("timeouts/contentWindow").default("10m"),
+    key("delivery/hold").default("false"),
+    key("delivery/share").default("25"),
+    key("delivery/concurrency").default("16"),
+    key("delivery/retry").default("1m,5m,15m,1h"),
+    key("log/format").default("text"),
+    key("log/level").default("info"),
+    key("shutdown/grace").default("10s"),
+    key("accept-inactive").often(),
+    key("accept-inactive/@class"),
+    key("accept-inactive/@key"),
 ];
 
 /// Segments are written in whole blocks, so their size is a multiple of this.
@@ -174,36 +182,83 @@ const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", Log
 const LEVELS: [(&str, LogLevel); 4] =
     [("error", LogLevel::Error), ("warn", LogLevel::Warn), ("info", LogLevel::Info), ("debug", LogLevel::Debug)];
 
-/// Reads `ringpost.xml`: the home and the settings. `home` is the one where the file names none. `None` where the
-/// outermost element is another.
+/// What the file accepts; what is wrong with that is said by [`check_acceptances`].
+pub fn acceptances(file: &File) -> Vec<Acceptance> {
+    let elements = file.root.children.iter().filter(|child| child.name == ACCEPT);
+    elements.map(|element| acceptance(element).unwrap_or_default()).collect()
+}
+
+fn acceptance(element: &Element) -> Option<Acceptance> {
+    let (attribute, written) = match (element.attribute("class"), element.attribute("key")) {
+        (Some(written), None) => ("class", written),
+        (None, Some(written)) => ("key", written),
+        _ => return None,
+    };
+    Some(Acceptance { attribute, name: written.value.clone(), used: false })
+}
+
+const ACCEPT: &str = "accept-inactive";
+
+/// Takes down what is accepted in vain. To be called when everything else was read.
+pub fn check_acceptances(file: &File, problems: &mut Problems) {
+    let elements = file.root.children.iter().filter(|child| child.name == ACCEPT);
+    for (element, accepted) in elements.zip(problems.accepted().to_vec()) {
+        let Some(Acceptance { name, .. }) = acceptance(element) else {
+            let advice = "write <accept-inactive class=\"…\"/> or <accept-inactive key=\"…\"/>";
+            problems.at(
+                file,
+                element.position,
+                Severity::Error,
+                "one thing is to be accepted, by class or by key",
+                advice,
+            );
+            continue;
+        };
+        let what = if accepted.attribute == "class" { Inactive::Class(&name) } else { Inactive::Key(&name) };
+        let known = tables::acceptable(what);
+        let (found, advice) = match known.iter().find(|(known, _)| *known == name) {
+            Some((_, true)) if accepted.used => continue,
+            Some((_, true)) => (format!("nothing that is written needs {name} to be accepted"), "remove it".to_owned()),
+            Some((_, false)) => (format!("{name} need not be accepted"), "remove it".to_owned()),
+            None => {
+                let near = nearest(&name, known.iter().map(|(known, _)| known.as_str()));
+                let advice = near.map_or("remove it".to_owned(), |near| format!("did you mean {near}?"));
+                (format!("there is no {} {name:?}", accepted.attribute), advice)
+            }
+        };
+        problems.at(file, element.position, Severity::Warning, found, advice);
+    }
+}
+
+/// The home that the file names, or else `home`.
+pub fn home(file: &File, home: &Path) -> PathBuf {
+    let named = file.root.child("home").and_then(|element| value::path(&element.text).ok());
+    named.map_or_else(|| home.to_owned(), |path| home.join(path))
+}
+
+/// Reads `ringpost.xml`; `home` is where paths start. `None` where the outermost element is another.
 pub fn read(
     file: &File,
     home: &Path,
     domains: &DomainSettings,
     host: &Host,
     problems: &mut Problems,
-) -> Option<(PathBuf, RingpostSettings)> {
-    let element = &file.root;
-    if element.name != "ringpost" {
-        let found = format!("the outermost element is <{}>", element.name);
-        problems.at(file, element.position, Severity::Error, found, "expected <ringpost>");
-        return None;
-    }
-    walk(file, element, &[KEYS], Severity::Warning, problems);
-    let mut section = Section { file, element, problems };
-    let home = section.read("home", value::path).map_or_else(|| home.to_owned(), |path| home.join(path));
-    let settings = RingpostSettings {
+) -> Option<RingpostSettings> {
+    let mut section = Section::root(file, "ringpost", problems)?;
+    let scope = Scope { name: "ringpost", keys: &[KEYS], unknown: Severity::Warning };
+    walk(file, &file.root, &scope, section.problems);
+    section.read("home", value::path);
+    Some(RingpostSettings {
         users: users(&mut section, domains),
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
         shards: shards(&mut section, host),
-        spool: spool(&mut section, &home),
+        spool: spool(&mut section, home),
         limits: limits(&mut section),
         timeouts: timeouts(&mut section),
         delivery: delivery(&mut section),
         log: log(&mut section),
         shutdown_grace: section.read("shutdown/grace", value::duration).unwrap_or(Duration::from_secs(10)),
-    };
-    Some((home, settings))
+    })
 }
 
 fn count(section: &mut Section<'_>, path: &str, least: u64, most: u64) -> Option<usize> {

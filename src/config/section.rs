@@ -1,7 +1,8 @@
 //! An element that is being read key by key.
 
-use super::key::is_interpolated;
-use super::problem::{Problems, Severity};
+use super::interpolation::UNFILLED;
+use super::problem::{Severity, is_secret};
+use super::problems::Problems;
 use super::value::Expected;
 use super::xml::{Element, File, Position};
 
@@ -34,6 +35,17 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
+    /// The outermost element of a file; `None` where it has another name than `expected`, which is taken down.
+    pub fn root(file: &'a File, expected: &str, problems: &'a mut Problems) -> Option<Section<'a>> {
+        let element = &file.root;
+        if element.name == expected {
+            return Some(Section { file, element, problems });
+        }
+        let found = format!("the outermost element is <{}>", element.name);
+        problems.at(file, element.position, Severity::Error, found, format!("expected <{expected}>"));
+        None
+    }
+
     /// What was written for a key such as `limits/recipients` or `tls/@startTLS`; of several the first.
     pub fn written(&self, path: &str) -> Option<Written<'a>> {
         let (elements, attribute) = match path.rsplit_once('@') {
@@ -65,23 +77,33 @@ impl<'a> Section<'a> {
 
     /// The value of what was found already; `None` where it is wrong, which is taken down.
     pub fn parse<T>(&mut self, written: Written<'_>, parse: impl FnOnce(&str) -> Result<T, Expected>) -> Option<T> {
-        if is_interpolated(written.text) {
-            return None;
-        }
-        parse(written.text).map_err(|expected| self.wrong(written, &expected)).ok()
-    }
-
-    fn wrong(&mut self, written: Written<'_>, expected: &str) {
-        let found = match written.text {
-            "" => format!("{} is empty", written.name),
-            text => format!("{} is {:?}", written.name, shortened(text)),
-        };
-        self.say(written.position, Severity::Error, found, format!("expected {expected}"));
+        value_of(self.file, written, parse, self.problems)
     }
 
     /// Takes down a problem of this file.
     pub fn say(&mut self, position: Position, severity: Severity, found: impl Into<String>, advice: impl Into<String>) {
         self.problems.at(self.file, position, severity, found, advice);
+    }
+}
+
+/// The value of what was written in a file; `None` where it is wrong, which is taken down.
+pub fn value_of<T>(
+    file: &File,
+    written: Written<'_>,
+    parse: impl FnOnce(&str) -> Result<T, Expected>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let wrong = |expected| {
+        let found = match written.text {
+            "" => format!("{} is empty", written.name),
+            _ if is_secret(written.name) => format!("{} is wrong", written.name),
+            text => format!("{} is {:?}", written.name, shortened(text)),
+        };
+        problems.at(file, written.position, Severity::Error, found, format!("expected {expected}"));
+    };
+    match written.text {
+        UNFILLED => None,
+        text => parse(text).map_err(wrong).ok(),
     }
 }
 

@@ -33,7 +33,7 @@ pub fn number(text: &str, least: u64, most: u64) -> Result<u64, Expected> {
 
 /// Digits alone: the sign that Rust's own reader takes is no part of a number here.
 fn digits(text: &str) -> Option<u64> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// One of the words of a list, in any case, as what it stands for.
@@ -79,7 +79,7 @@ pub fn size(text: &str, least: u64, most: u64) -> Result<u64, Expected> {
 }
 
 /// A number and a unit in powers of 1024; without one it counts in `plain` octets.
-fn octets(text: &str, plain: Option<u64>) -> Option<u64> {
+pub(super) fn octets(text: &str, plain: Option<u64>) -> Option<u64> {
     let (number, unit) = match text.char_indices().next_back()? {
         (at, 'B' | 'b') => (text.get(..at)?, 1),
         (at, 'K' | 'k') => (text.get(..at)?, 1 << 10),
@@ -128,6 +128,36 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
     };
     let seconds = number.and_then(|n| digits(n.trim_end())).and_then(|n| n.checked_mul(unit));
     seconds.filter(|s| *s <= 366 * 86_400).map(Duration::from_secs).ok_or_else(expected)
+}
+
+/// The units of a duration as James writes them, in milliseconds; a month has 30 days and a year 365.
+const UNITS: [(u64, &[&str]); 8] = [
+    (1, &["ms", "msec", "msecs"]),
+    (1_000, &["s", "sec", "secs", "second", "seconds"]),
+    (60_000, &["m", "min", "mins", "minute", "minutes"]),
+    (3_600_000, &["h", "hour", "hours"]),
+    (86_400_000, &["d", "day", "days"]),
+    (7 * 86_400_000, &["w", "week", "weeks"]),
+    (30 * 86_400_000, &["month", "months"]),
+    (365 * 86_400_000, &["y", "year", "years"]),
+];
+
+/// A duration as James writes it: a number, blanks or none, and a unit such as `ms`, `seconds` or `d`; without one it
+/// counts in `plain`.
+///
+/// # Errors
+///
+/// Anything else; more than 64 bits of milliseconds.
+pub fn james_duration(text: &str, plain: Duration) -> Result<Duration, Expected> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let of_unit = UNITS.iter().find(|(_, names)| names.contains(&unit.as_str())).map(|(millis, _)| *millis);
+    let plain = u64::try_from(plain.as_millis()).ok().filter(|_| unit.is_empty());
+    let millis = of_unit.or(plain).and_then(|unit| digits(number)?.checked_mul(unit));
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| "a duration such as 500ms, 10 seconds, 5m, 4 hours or 1d".to_owned())
 }
 
 /// Durations of a second and more, separated by commas, at most 32.
@@ -234,7 +264,7 @@ pub fn hello_name(text: &str) -> Result<String, Expected> {
     }
 }
 
-fn is_domain(text: &str) -> bool {
+pub(super) fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -254,8 +284,16 @@ pub fn user(text: &str) -> Result<String, Expected> {
     let (local_part, host) = text.trim().rsplit_once('@').ok_or_else(expected)?;
     let atom = |atom: &str| !atom.is_empty() && atom.bytes().all(|b| b.is_ascii_alphanumeric() || ATEXT.contains(&b));
     match local_part.len() <= crate::mail::limits::LOCAL_PART_OCTETS && local_part.split('.').all(atom) {
-        true => Ok(format!("{local_part}@{}", domain(host).map_err(|_| expected())?)),
+        true => Ok(format!("{local_part}@{}", domain_or_literal(host).ok_or_else(expected)?)),
         false => Err(expected()),
+    }
+}
+
+/// A domain, lower-cased, or an address in brackets, which is one with `autodetectIP`.
+fn domain_or_literal(text: &str) -> Option<String> {
+    match text.trim().starts_with('[') {
+        true => crate::mail::Domain::parse(text.trim()).ok().map(|domain| domain.to_string()),
+        false => domain(text).ok(),
     }
 }
 

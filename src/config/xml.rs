@@ -85,6 +85,17 @@ pub struct File {
     pub root: Element,
     /// The whole text, without byte order mark.
     pub source: String,
+    /// How it is written.
+    pub format: Format,
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// XML.
+    Xml,
+    /// `key=value` lines, as Java has them; every key is an element in the outermost one.
+    Properties,
 }
 
 impl File {
@@ -96,7 +107,7 @@ impl File {
     pub fn parse(path: &str, octets: &[u8]) -> Result<File, Box<Problem>> {
         let source = decode(octets).map_err(|broken| broken.into_problem(path, &String::from_utf8_lossy(octets)))?;
         match build(source) {
-            Ok(root) => Ok(File { path: path.to_owned(), root, source: source.to_owned() }),
+            Ok(root) => Ok(File { path: path.to_owned(), root, source: source.to_owned(), format: Format::Xml }),
             Err(broken) => Err(broken.into_problem(path, source)),
         }
     }
@@ -105,6 +116,21 @@ impl File {
     pub fn line(&self, number: u32) -> &str {
         line(&self.source, number)
     }
+
+    /// Where the text stands at a place or after it; the place itself where it does not stand as it is.
+    pub fn find(&self, from: Position, text: &str) -> Position {
+        let lines = self.source.split('\n').zip(1u32..).skip((from.line as usize).saturating_sub(1));
+        for (line, number) in lines {
+            let before = if number == from.line { (from.column as usize).saturating_sub(1) } else { 0 };
+            let start = line.char_indices().nth(before).map_or(line.len(), |(at, _)| at);
+            let rest = line.get(start..).unwrap_or_default();
+            if let Some((between, _)) = rest.split_once(text) {
+                let column = before + between.chars().count() + 1;
+                return Position { line: number, column: u32::try_from(column).unwrap_or(u32::MAX) };
+            }
+        }
+        from
+    }
 }
 
 fn line(source: &str, number: u32) -> &str {
@@ -112,19 +138,19 @@ fn line(source: &str, number: u32) -> &str {
     source.split('\n').nth(index).unwrap_or_default().trim_end_matches('\r')
 }
 
-/// Why a file is no XML that we read.
-struct Broken {
+/// Why a file cannot be read.
+pub(super) struct Broken {
     offset: usize,
     found: String,
     expected: String,
 }
 
 impl Broken {
-    fn new(offset: usize, found: impl Into<String>, expected: impl Into<String>) -> Broken {
+    pub(super) fn new(offset: usize, found: impl Into<String>, expected: impl Into<String>) -> Broken {
         Broken { offset, found: found.into(), expected: expected.into() }
     }
 
-    fn into_problem(self, path: &str, source: &str) -> Box<Problem> {
+    pub(super) fn into_problem(self, path: &str, source: &str) -> Box<Problem> {
         let position = Cursor::new(source).position(self.offset);
         Box::new(Problem {
             severity: Severity::Error,
@@ -138,18 +164,18 @@ impl Broken {
 }
 
 /// Turns offsets into positions; offsets that only grow cost one pass over the text.
-struct Cursor<'a> {
+pub(super) struct Cursor<'a> {
     source: &'a str,
     offset: usize,
     position: Position,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(source: &'a str) -> Cursor<'a> {
+    pub(super) fn new(source: &'a str) -> Cursor<'a> {
         Cursor { source, offset: 0, position: Position { line: 1, column: 1 } }
     }
 
-    fn position(&mut self, offset: usize) -> Position {
+    pub(super) fn position(&mut self, offset: usize) -> Position {
         if offset < self.offset {
             *self = Cursor::new(self.source);
         }
@@ -168,7 +194,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// The text of a file: UTF-8 of bearable size without characters that XML forbids.
-fn decode(octets: &[u8]) -> Result<&str, Broken> {
+pub(super) fn decode(octets: &[u8]) -> Result<&str, Broken> {
     if octets.len() > OCTETS_MAX {
         let found = format!("the file has {} octets", octets.len());
         return Err(Broken::new(0, found, format!("at most {OCTETS_MAX} are read")));

@@ -7,9 +7,11 @@ pub mod date;
 pub mod envelope;
 pub mod id;
 pub mod limits;
+pub mod network;
 pub mod reply;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
 pub use envelope::{BodyType, Client, Content, Envelope, Protocol};
 pub use id::{IdSource, MessageId, SessionId};
+pub use network::{Network, Networks};
 pub use reply::{EnhancedStatus, Reply, ReplyCode};

@@ -62,7 +62,7 @@ impl<M: Machine> Channel<M> {
         self.input.consume(count);
     }
 
-    /// Waits for input; only right when none is left. In a transaction it goes on while the server stops.
+    /// Waits for input; only right when none is left. In a transaction that may end it goes on while the server stops.
     pub async fn receive(&mut self, deadline: Deadline, in_transaction: bool) -> Result<(), End> {
         self.input.release(&self.core.buffers);
         self.turns += 1;

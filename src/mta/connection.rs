@@ -406,7 +406,7 @@ impl<M: Machine> Connection<M> {
         let doing = Doing { transaction: in_transaction, ..doing };
         let began = self.core.patience.now();
         let deadline = self.pace.deadline(began, self.server.idle_timeout, doing);
-        self.channel.receive(deadline, in_transaction).await?;
+        self.channel.receive(deadline, in_transaction && self.server.graceful).await?;
         if doing.content {
             self.pace.content_came(self.core.patience.now() - began, self.channel.input().len());
         }

@@ -53,6 +53,8 @@ pub struct Server {
     pub chain: Chain,
     /// How long it waits for a silent client.
     pub idle_timeout: Duration,
+    /// Whether its transactions may go on once it is to stop.
+    pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
 }

@@ -21,6 +21,7 @@ pub mod placement;
 pub mod proxy;
 pub mod requirements;
 pub mod serve;
+pub mod settings;
 pub mod shard;
 pub mod spooler;
 pub mod topology;

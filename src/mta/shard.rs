@@ -43,6 +43,8 @@ pub struct ServerPlan {
     pub chain: Chain,
     /// How long it waits for a silent client.
     pub idle_timeout: Duration,
+    /// Whether its transactions may go on once it is to stop.
+    pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
     /// Where it listens on this shard.
@@ -204,8 +206,8 @@ impl Shard {
     /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
     fn accept(&mut self) -> Vec<Rc<Server>> {
         let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
-            let ServerPlan { name, settings, chain, idle_timeout, gate, listeners } = plan;
-            let server = Rc::new(Server { name, settings, chain, idle_timeout, gate });
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate });
             for listener in listeners {
                 let accepting =
                     accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());

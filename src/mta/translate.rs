@@ -10,9 +10,10 @@ use super::holdings::{Listeners, enabled};
 use super::pace::Timeouts;
 use super::placement::Wish;
 use super::requirements;
+use super::settings::session_settings;
 use super::shard::ServerPlan;
 use super::spooler;
-use crate::config::{self, Configuration, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
+use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
 use crate::control::journal::Level;
 use crate::control::logger::Format;
 use crate::control::space;
@@ -23,7 +24,6 @@ use crate::io::counts::Counts;
 use crate::io::glommio::BoundListener;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::Container;
-use crate::smtp::server::settings::{Service, Settings};
 use crate::spool;
 
 /// Messages that a shard's spool holds at most: about 200 octets of memory each.
@@ -101,30 +101,13 @@ impl<'a> Common<'a> {
     }
 
     fn server(&self, server: &ServerSettings, gate: &Gate, listeners: Vec<BoundListener>) -> ServerPlan {
-        let limits = &self.configuration.ringpost.limits;
-        let settings = Settings {
-            protocol: match server.protocol {
-                config::Protocol::Smtp => Service::Smtp,
-                config::Protocol::Lmtp => Service::Lmtp,
-            },
-            hello_name: server.hello_name.as_str().into(),
-            greeting: server.greeting.as_deref().map(Into::into),
-            max_message_octets: server.max_message_octets.unwrap_or(0),
-            max_recipients: limits.recipients,
-            max_line_octets: server.max_line_octets,
-            require_hello: server.require_hello,
-            require_brackets: server.require_brackets,
-            default_domain: self.configuration.domains.default.as_str().into(),
-            max_errors: limits.errors,
-            max_unknown_commands: limits.unknown_commands,
-            refuse_early_talkers: limits.refuse_early_talkers,
-        };
         ServerPlan {
             name: server.name.as_str().into(),
-            settings: Arc::new(settings),
+            settings: Arc::new(session_settings(self.configuration, server)),
             // Recipients are checked and relaying is refused whether or not the chain names the handlers.
             chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
             idle_timeout: server.idle_timeout,
+            graceful: server.graceful_shutdown,
             gate: gate.clone(),
             listeners,
         }

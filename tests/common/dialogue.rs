@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Settings have the names they have in James' files: `helloName`, `smtpGreeting`, `maxmessagesize`, `maxLineLength`,
-//! `heloEhloEnforcement`, `addressBracketsEnforcement`. Beside them there are `lmtp`, `recipients` (how many one message
+//! `heloEhloEnforcement`, `addressBracketsEnforcement`, `disabledFeatures` (one word each). Beside them there are `lmtp`, `recipients` (how many one message
 //! may have), `users` (of the domain localhost), `client` (its address), `store` (what becomes of every message: `full`,
 //! `closed`, `busy`, `failed`, `rejected`) and `mailbox` (what becomes of one user's: `alice mailbox-full`).
 //!
@@ -20,6 +20,8 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+use ringpost::smtp::server::settings::Feature;
 
 /// A file, read.
 #[derive(Debug)]
@@ -47,6 +49,7 @@ pub struct Setup {
     pub max_line_octets: usize,
     pub require_hello: bool,
     pub require_brackets: bool,
+    pub disabled_features: Vec<Feature>,
     /// Users of the domain `localhost`.
     pub users: Vec<String>,
     /// What becomes of every message instead of being stored.
@@ -67,6 +70,7 @@ impl Default for Setup {
             max_line_octets: 8192,
             require_hello: true,
             require_brackets: true,
+            disabled_features: Vec::new(),
             users: vec!["you".into(), "postmaster".into()],
             store: None,
             mailboxes: Vec::new(),
@@ -86,6 +90,7 @@ impl Setup {
             "maxLineLength" => self.max_line_octets = value.parse().ok()?,
             "heloEhloEnforcement" => self.require_hello = value.parse().ok()?,
             "addressBracketsEnforcement" => self.require_brackets = value.parse().ok()?,
+            "disabledFeatures" => self.disabled_features.push(feature(value)?),
             "users" => self.users = value.split(' ').map(String::from).collect(),
             "store" => self.store = Some(value.into()),
             "mailbox" => self.mailboxes.push(value.split_once(' ').map(|(user, fate)| (user.into(), fate.into()))?),
@@ -94,6 +99,10 @@ impl Setup {
         }
         Some(())
     }
+}
+
+fn feature(keyword: &str) -> Option<Feature> {
+    Feature::ALL.into_iter().find(|feature| feature.keyword() == keyword)
 }
 
 /// A size as in the configuration: without a unit it is in KiB.

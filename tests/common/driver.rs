@@ -61,19 +61,26 @@ pub fn settings(setup: &Setup) -> Settings {
         max_errors: 20,
         max_unknown_commands: 10,
         refuse_early_talkers: true,
+        disabled_features: setup.disabled_features.as_slice().into(),
     }
 }
 
 impl Driver {
     /// A session whose banner was sent.
     pub fn new(setup: &Setup) -> Driver {
+        Driver::with(settings(setup), setup)
+    }
+
+    /// The same with settings that come from elsewhere.
+    pub fn with(settings: Settings, setup: &Setup) -> Driver {
+        let lines = LineReader::new(settings.max_line_octets);
         let client = SocketAddr::new(setup.client.parse().expect("an address"), 4025);
         let mut driver = Driver {
-            session: Session::new(Arc::new(settings(setup)), SessionId(1), client),
+            session: Session::new(Arc::new(settings), SessionId(1), client),
             sent: Vec::new(),
             messages: Vec::new(),
             setup: setup.clone(),
-            lines: LineReader::new(setup.max_line_octets),
+            lines,
             mode: Mode::Lines,
             ids: IdSource::new(0, 0),
             begun: None,

@@ -4,5 +4,7 @@
 pub mod client;
 pub mod dialogue;
 pub mod driver;
+pub mod golden;
 pub mod load;
 pub mod process;
+pub mod reading;

@@ -16,7 +16,8 @@ use super::client::Client;
 /// How long anything that must happen is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// One server of a configuration: its keys by their names in James' files.
+/// One server of a configuration: its keys by their names in James' files. A key that is written several times has a line
+/// for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub lmtp: bool,
@@ -46,7 +47,9 @@ impl Server {
         let mut xml = format!("<{element}><jmxName>server-{number}</jmxName>");
         for (key, value) in &self.keys {
             let attribute = if key == "helloName" { " autodetect='false'" } else { "" };
-            xml.push_str(&format!("<{key}{attribute}>{value}</{key}>"));
+            for value in value.split('\n') {
+                xml.push_str(&format!("<{key}{attribute}>{value}</{key}>"));
+            }
         }
         xml.push_str(match self.lmtp {
             true => "<handlerchain/>",

@@ -290,12 +290,14 @@ fn server(protocol: Service) -> Rc<Server> {
         max_errors: 20,
         max_unknown_commands: 10,
         refuse_early_talkers: true,
+        disabled_features: Box::default(),
     };
     Rc::new(Server {
         name: format!("{protocol:?}").into(),
         settings: Arc::new(settings),
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: IDLE,
+        graceful: true,
         gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None },
     })
 }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::settings::{Service, Settings};
+use super::settings::{Feature, Service, Settings};
 use crate::mail::{EnhancedStatus, Mailbox, MessageId, Reply, ReplyCode, ReversePath};
 
 const fn status(subject: u16, detail: u16) -> EnhancedStatus {
@@ -36,17 +36,22 @@ pub fn helo(settings: &Settings, argument: &str, client: IpAddr) -> Reply {
 
 /// EHLO or LHLO is accepted, with the service extensions (RFC 5321 §4.1.1.1); RFC 2034 §3 keeps enhanced codes out of it.
 pub fn ehlo(settings: &Settings, argument: &str, client: IpAddr) -> Reply {
-    let mut lines = vec![hello_text(settings, argument, client), "PIPELINING".into()];
-    lines.push(match settings.max_message_octets {
-        0 => "SIZE".into(),
-        octets => format!("SIZE {octets}"),
-    });
-    lines.extend(["8BITMIME", "CHUNKING", "BINARYMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"].map(String::from));
-    // RFC 9422 §4.2 has six digits for it, and no zero.
-    if let 1..=999_999 = settings.max_recipients {
-        lines.push(format!("LIMITS RCPTMAX={}", settings.max_recipients));
-    }
+    let announced = Feature::ALL.into_iter().filter(|feature| !settings.disabled_features.contains(feature));
+    let mut lines = vec![hello_text(settings, argument, client)];
+    lines.extend(announced.filter_map(|feature| announcement(feature, settings)));
     Reply::lines(ReplyCode::OK, None, lines)
+}
+
+/// The line that announces an extension, if it is one that can be said.
+fn announcement(feature: Feature, settings: &Settings) -> Option<String> {
+    let keyword = feature.keyword();
+    match (feature, settings.max_message_octets, settings.max_recipients) {
+        (Feature::Size, octets @ 1.., _) => Some(format!("{keyword} {octets}")),
+        // RFC 9422 §4.2 has six digits for it, and no zero.
+        (Feature::Limits, _, recipients @ 1..=999_999) => Some(format!("{keyword} RCPTMAX={recipients}")),
+        (Feature::Limits, ..) => None,
+        _ => Some(keyword.to_owned()),
+    }
 }
 
 /// HELO, EHLO or LHLO without a name (RFC 5321 §4.1.1.1).

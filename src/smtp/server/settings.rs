@@ -36,4 +36,55 @@ pub struct Settings {
     pub max_unknown_commands: u32,
     /// Whether a client that speaks before it is greeted is refused.
     pub refuse_early_talkers: bool,
+    /// What EHLO and LHLO do not announce. It can be used all the same.
+    pub disabled_features: Box<[Feature]>,
+}
+
+/// A service extension that EHLO and LHLO announce (RFC 5321 §2.2.2), unless it is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// RFC 2920.
+    Pipelining,
+    /// RFC 1870.
+    Size,
+    /// RFC 6152.
+    EightBitMime,
+    /// RFC 3030 §2.
+    Chunking,
+    /// RFC 3030 §3.
+    BinaryMime,
+    /// RFC 6531.
+    SmtpUtf8,
+    /// RFC 2034.
+    EnhancedStatusCodes,
+    /// RFC 9422.
+    Limits,
+}
+
+impl Feature {
+    /// All of them, in the order they are announced.
+    pub const ALL: [Feature; 8] = [
+        Feature::Pipelining,
+        Feature::Size,
+        Feature::EightBitMime,
+        Feature::Chunking,
+        Feature::BinaryMime,
+        Feature::SmtpUtf8,
+        Feature::EnhancedStatusCodes,
+        Feature::Limits,
+    ];
+
+    /// The word that announces it.
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Feature::Pipelining => "PIPELINING",
+            Feature::Size => "SIZE",
+            Feature::EightBitMime => "8BITMIME",
+            Feature::Chunking => "CHUNKING",
+            Feature::BinaryMime => "BINARYMIME",
+            Feature::SmtpUtf8 => "SMTPUTF8",
+            Feature::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
+            Feature::Limits => "LIMITS",
+        }
+    }
 }

@@ -1,0 +1,188 @@
+//! The handlers of James by their classes, and what they are here.
+
+use super::super::class::{Class, class, later, meaningless, protecting};
+use super::super::key::{Key, boolean, key, something, whole};
+use super::super::value::{self, Expected};
+
+const CORE: &str = "it is part of the core commands already, in James too";
+const NO_CHECK: &str = "mail that it would refuse would be taken: remove it";
+const NO_LIMIT: &str = "its limit would not hold: remove it";
+const NO_AUTH: &str = "there is no AUTH: remove it";
+const NOT_ANNOUNCED: &str = "the extension is not announced; clients do without it";
+const WITH_PRIORITY: &str = "all mail is handled in the order it comes";
+
+const JMX: &str = "ringpost has no JMX";
+
+/// The classes of SMTP.
+pub const SMTP: &[Class] = &[
+    class("org.apache.james.smtpserver.CoreCmdHandlerLoader"),
+    class("org.apache.james.smtpserver.NoAuthCmdHandlerLoader"),
+    meaningless("org.apache.james.smtpserver.jmx.JMXHandlersLoader", JMX),
+    class(super::VALID_RCPT).with(VALID_RCPT).differently(
+        "recipients are looked up whether or not the chain names it. A recipient is valid where ringpost.xml has it as a <user>",
+    ),
+    protecting("org.apache.james.smtpserver.fastfail.MaxRcptHandler", "its limit would not hold: set limits/recipients in ringpost.xml, and remove it")
+        .with(&[key("maxRcpt").checked(whole)]),
+    protecting("org.apache.james.smtpserver.fastfail.DNSRBLHandler", NO_CHECK).with(&[
+        key("rblservers/whitelist").often().checked(something),
+        key("rblservers/blacklist").often().checked(something),
+        key("getDetail").checked(boolean),
+    ]),
+    protecting("org.apache.james.smtpserver.fastfail.ValidSenderDomainHandler", NO_CHECK),
+    protecting("org.apache.james.smtpserver.fastfail.ResolvableEhloHeloHandler", NO_CHECK).with(CHECK_NETWORKS),
+    protecting("org.apache.james.smtpserver.fastfail.ReverseEqualsEhloHeloHandler", NO_CHECK).with(CHECK_NETWORKS),
+    protecting("org.apache.james.smtpserver.fastfail.SPFHandler", NO_CHECK)
+        .with(&[key("blockSoftFail").checked(boolean), key("blockPermError").checked(boolean)]),
+    protecting("org.apache.james.smtpserver.DKIMHook", NO_CHECK).with(&[
+        key("forceCRLF").checked(boolean),
+        key("signatureRequired").checked(boolean),
+        key("onlyForSenderDomain").checked(something),
+        key("validatedEntities").checked(something),
+        key("expectedDToken").checked(something),
+        key("forceCLRF").misplaced("James does not read it either; the key is forceCRLF"),
+    ]),
+    protecting("org.apache.james.smtpserver.fastfail.URIRBLHandler", NO_CHECK).with(&[
+        key("uriRblServers/server").often().checked(something),
+        key("getDetail").checked(boolean),
+        key("action").meaningless("James does not read it either"),
+    ]),
+    protecting("org.apache.james.smtpserver.fastfail.JDBCGreylistHandler", NO_CHECK).with(&[
+        key("tempBlockTime").checked(duration),
+        key("unseenLifeTime").checked(duration),
+        key("autoWhiteListLifeTime").checked(duration),
+        key("whitelistedNetworks"),
+        key("sqlFile").checked(something),
+        key("repositoryPath").checked(something),
+    ]),
+    protecting("org.apache.james.smtpserver.fastfail.SpamTrapHandler", NO_CHECK)
+        .with(&[key("spamTrapRecip").often(), key("blockTime").checked(whole)]),
+    protecting("org.apache.james.smtpserver.fastfail.ValidRcptMX", NO_CHECK).with(&[key("invalidMXNetworks").often()]),
+    protecting("org.apache.james.smtpserver.fastfail.MaxUnknownCmdHandler", NO_LIMIT)
+        .with(&[key("maxUnknownCmdCount").checked(whole)]),
+    protecting("org.apache.james.smtpserver.fastfail.AllowedUnauthenticatedSender", NO_CHECK).with(&[
+        key("allowedSenders/allowedSender").often().checked(something),
+        key("allowedSenders/allowedSender/@fromIps").checked(something),
+        key("allowNullSender").checked(boolean),
+    ]),
+    class("org.apache.james.protocols.smtp.core.fastfail.SupressDuplicateRcptHandler")
+        .differently("it does nothing, as in James, where the duplicate is added all the same"),
+    later("org.apache.james.protocols.smtp.core.AcceptRecipientIfRelayingIsAllowed", "ringpost relays for nobody"),
+    later("org.apache.james.smtpserver.POP3BeforeSMTPHandler", "ringpost relays for nobody")
+        .with(&[key("expireTime").checked(duration)]),
+    protecting("org.apache.james.smtpserver.ConfigurationAuthHook", NO_AUTH).with_anything(),
+    protecting("org.apache.james.smtpserver.UsersRepositoryAuthHook", NO_AUTH),
+    protecting("org.apache.james.smtpserver.EnforceHeaderLimitationsMessageHook", NO_LIMIT)
+        .with(&[key("maxLines").checked(whole), key("maxSize").checked(something)]),
+    later("org.apache.james.smtpserver.SetMimeHeaderHandler", "messages are not changed")
+        .with(&[key("headername").checked(something), key("headervalue")]),
+    later("org.apache.james.smtpserver.SetMailAttributeMessageHook", "no mailet reads attributes yet")
+        .with(&[key("name").checked(something), key("value")]),
+    later("org.apache.james.smtpserver.MailPriorityHandler", WITH_PRIORITY).with(&[
+        key("priorityEntries/priorityEntry").often(),
+        key("priorityEntries/priorityEntry/domain").checked(something),
+        key("priorityEntries/priorityEntry/priority").checked(priority),
+    ]),
+    meaningless("org.apache.james.smtpserver.AddDefaultAttributesMessageHook", CORE),
+    meaningless("org.apache.james.smtpserver.SendMailHandler", CORE),
+    later("org.apache.james.smtpserver.dsn.DSNEhloHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.dsn.DSNMailParameterHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.dsn.DSNRcptParameterHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.dsn.DSNMessageHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.futurerelease.FutureReleaseEHLOHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.futurerelease.FutureReleaseMailParameterHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.priority.SmtpMtPriorityEhloHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.priority.SmtpMtPriorityParameterHook", NOT_ANNOUNCED),
+    later("org.apache.james.smtpserver.priority.SmtpMtPriorityMessageHook", NOT_ANNOUNCED),
+    protecting("org.apache.james.smtpserver.tls.SmtpRequireTlsEhloHook", "mail that asks for TLS all the way could not say so: remove it"),
+    protecting("org.apache.james.smtpserver.tls.SmtpRequireTlsParameterHook", "mail that asks for TLS all the way could not say so: remove it"),
+    protecting("org.apache.james.smtpserver.tls.SmtpRequireTlsMessageHook", "mail that asks for TLS all the way could not say so: remove it"),
+    protecting("org.apache.james.smtpserver.tls.EnforceMtaSts", "mail in clear would be taken: remove it"),
+    later("org.apache.james.smtpserver.tls.TestMtaSts", "it only logs; the log tells nothing of TLS yet"),
+    class("org.apache.james.smtpserver.smtputf8.SmtpUtf8EhloHook").differently("SMTPUTF8 is announced and done whether or not the chain names it"),
+    class("org.apache.james.smtpserver.smtputf8.SmtpUtf8MailHook").differently("SMTPUTF8 is announced and done whether or not the chain names it"),
+    class("org.apache.james.smtpserver.smtputf8.SmtpUtf8RcptHook").differently("SMTPUTF8 is announced and done whether or not the chain names it"),
+    protecting("org.apache.james.smtpserver.netty.MaxConnectionLifespanHandler", NO_LIMIT).with(&[key("duration").checked(duration)]),
+    protecting("org.apache.james.spamassassin.SpamAssassinHandler", NO_CHECK).with(SPAMASSASSIN),
+    protecting("org.apache.james.smtpserver.fastfail.SpamAssassinHandler", NO_CHECK).with(SPAMASSASSIN),
+    protecting("org.apache.james.crowdsec.CrowdsecSMTPConnectHandler", NO_CHECK),
+    protecting("org.apache.james.crowdsec.CrowdsecEhloHook", NO_CHECK),
+    protecting("org.apache.james.CrowdsecEhloHook", NO_CHECK),
+    meaningless("org.apache.james.smtpserver.JamesWelcomeMessageHandler", CORE),
+    meaningless("org.apache.james.smtpserver.JamesDataCmdHandler", CORE),
+    meaningless("org.apache.james.smtpserver.JamesMailCmdHandler", CORE),
+    meaningless("org.apache.james.smtpserver.JamesRcptCmdHandler", CORE),
+    meaningless("org.apache.james.smtpserver.AuthRequiredToRelayRcptHook", CORE),
+    protecting("org.apache.james.smtpserver.SenderAuthIdentifyVerificationHook", "senders are not verified: remove it"),
+    protecting("org.apache.james.smtpserver.SenderAuthIdentifyVerificationRcptHook", "senders are not verified: remove it"),
+    protecting("org.apache.james.smtpserver.AuthRequiredHook", NO_AUTH),
+    meaningless("org.apache.james.smtpserver.DataLineJamesMessageHookHandler", CORE),
+    protecting("org.apache.james.protocols.smtp.core.esmtp.AuthCmdHandler", NO_AUTH),
+    meaningless("org.apache.james.protocols.smtp.core.esmtp.EhloCmdHandler", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.HeloCmdHandler", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.HelpCmdHandler", CORE),
+    protecting("org.apache.james.protocols.smtp.core.esmtp.StartTlsCmdHandler", "there is no TLS: remove it"),
+    meaningless("org.apache.james.protocols.smtp.core.UnknownCmdHandler", CORE),
+];
+
+/// The classes of LMTP.
+pub const LMTP: &[Class] = &[
+    class("org.apache.james.lmtpserver.CoreCmdHandlerLoader"),
+    meaningless("org.apache.james.lmtpserver.jmx.JMXHandlersLoader", JMX),
+    protecting(
+        super::CONTAINER_LOADER,
+        "mail would go straight to the mailbox, past every mailet: name org.apache.james.lmtpserver.CoreCmdHandlerLoader",
+    ),
+    protecting(
+        "org.apache.james.lmtpserver.MailetContainerHandler",
+        "mail would go straight to the mailbox, past every mailet: remove it",
+    )
+    .with(&[key("splitExecution").checked(boolean)]),
+    meaningless(super::VALID_RCPT, CORE).with(VALID_RCPT),
+    meaningless("org.apache.james.protocols.lmtp.core.WelcomeMessageHandler", CORE),
+    meaningless("org.apache.james.protocols.lmtp.core.LhloCmdHandler", CORE),
+    meaningless("org.apache.james.lmtpserver.DataLineLMTPHandler", CORE),
+    meaningless("org.apache.james.lmtpserver.hook.MailboxDeliverToRecipientHandler", CORE),
+];
+
+/// The classes that the core of either protocol has.
+pub const BOTH: &[Class] = &[
+    meaningless("org.apache.james.protocols.api.handler.CommandDispatcher", CORE),
+    meaningless("org.apache.james.protocols.api.handler.CommandHandlerResultLogger", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.ExpnCmdHandler", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.NoopCmdHandler", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.QuitCmdHandler", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.RsetCmdHandler", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.VrfyCmdHandler", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.PostmasterAbuseRcptHook", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.ReceivedDataLineFilter", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.esmtp.MailSizeEsmtpExtension", CORE),
+    meaningless("org.apache.james.protocols.smtp.core.log.HookResultLogger", CORE),
+];
+
+const REWRITES: &str = "a recipient is valid where ringpost.xml names it as a <user>";
+
+const VALID_RCPT: &[Key] = &[
+    key("enableRecipientRewriteTable").default("true").checked(boolean).later(REWRITES),
+    key("recipientRewriteTableCheck").default("mappingExists").checked(table_check).later(REWRITES),
+];
+
+const CHECK_NETWORKS: &[Key] =
+    &[key("checkAuthNetworks").misplaced("James' documentation has it, and its code does not read it")];
+
+const SPAMASSASSIN: &[Key] = &[
+    key("spamdRejectionHits").checked(something),
+    key("spamdHost").checked(something),
+    key("spamdPort").checked(whole),
+];
+
+fn table_check(text: &str) -> Result<(), Expected> {
+    value::word(text, &[("mappingExists", ()), ("anyMappingValid", ()), ("allMappingsValid", ())])
+}
+
+fn priority(text: &str) -> Result<(), Expected> {
+    value::number(text, 1, 9).map(drop)
+}
+
+fn duration(text: &str) -> Result<(), Expected> {
+    value::james_duration(text, std::time::Duration::from_millis(1)).map(drop)
+}

@@ -1,0 +1,142 @@
+//! The keys of a server.
+
+use super::super::key::{Key, is_false, key};
+
+const NO_JMX: &str = "ringpost has no JMX";
+const WITH_TLS: &str = "it is used with TLS, which ringpost does not do yet";
+const WITH_AUTH: &str = "it is used with AUTH, which ringpost does not do yet";
+const NO_TLS: &str = "the server would talk in clear: set it to false, or set enabled=\"false\" on the server";
+const BUFFERS: &str = "ringpost bounds its buffers itself";
+const JAVA: &str = "it names a part of Java; James does not read it either";
+
+/// The keys of both protocols.
+pub const COMMON: &[Key] = &[
+    key("@enabled").default("true").differently(
+        "a server that is not enabled is checked too, with warnings at most, so that switching it on brings no surprise",
+    ),
+    key("jmxName").default("the name of its element").differently(
+        "it names the server in the log and in figures; there is no JMX. Two servers with one name are an error, as in James",
+    ),
+    key("bind").default("0.0.0.0:25, for LMTP 0.0.0.0:24").differently(
+        "IPv6 can be written: [::]:25. Two servers that share an address are an error before anything is bound",
+    ),
+    key("connectionBacklog").default("200"),
+    key("connectiontimeout").default("300").differently(
+        "seconds, and exactly so; James' code waits twice as long as it is told",
+    ),
+    key("connectionLimit").default("0").differently(
+        "what is no number is an error; James logs it and has no limit. A client too many hears 421 instead of nothing",
+    ),
+    key("connectionLimitPerIP").default("0").differently(
+        "an IPv6 network of limits/ipv6Prefix in ringpost.xml is one client; behind a proxy the client is whom the proxy names, in \
+         James the proxy. A connection too many hears 421 instead of nothing",
+    ),
+    key("helloName").default("the host's name").differently(
+        "with autodetect=\"false\" and nothing written it is localhost, as James' documentation says, with a warning; James' \
+         code does not start",
+    ),
+    key("helloName/@autodetect").default("true"),
+    key("tls/@socketTLS").default("false").protects(is_false, NO_TLS),
+    key("tls/@startTLS").default("false").protects(is_false, NO_TLS),
+    key("tls/keystore").waits(WITH_TLS),
+    key("tls/keystoreType").default("JKS").waits(WITH_TLS),
+    key("tls/secret").waits(WITH_TLS),
+    key("tls/privateKey").waits(WITH_TLS),
+    key("tls/certificates").waits(WITH_TLS),
+    key("tls/supportedProtocols/protocol").often().waits(WITH_TLS),
+    key("tls/supportedCipherSuites/cipherSuite").often().waits(WITH_TLS),
+    key("tls/clientAuth").waits(WITH_TLS),
+    key("tls/clientAuth/truststore").waits(WITH_TLS),
+    key("tls/clientAuth/truststoreType").default("JKS").waits(WITH_TLS),
+    key("tls/clientAuth/truststoreSecret").waits(WITH_TLS),
+    key("tls/enableOCSPCRLChecks").default("false").waits(WITH_TLS),
+    key("tls/sessionCache/size").waits(WITH_TLS),
+    key("tls/sessionCache/timeout").waits(WITH_TLS),
+    key("tls/provider").meaningless(JAVA),
+    key("tls/algorithm").meaningless(JAVA),
+    key("maxmessagesize").default("0").differently(
+        "LMTP takes units too, as James' documentation says; James' code takes only KiB there",
+    ),
+    key("maxLineLength").default("8192").differently("LMTP has it too; in James its lines are always 8192 octets"),
+    key("heloEhloEnforcement").default("true, for LMTP false").differently("LMTP has it too; in James it is always false there"),
+    key("addressBracketsEnforcement")
+        .default("true, for LMTP false")
+        .differently("LMTP has it too; in James it is always false there"),
+    key("disabledFeatures").often().differently(
+        "every EHLO word can be left out but AUTH and STARTTLS; James leaves out only some. As in James this changes what is \
+         announced, and no command",
+    ),
+    key("gracefulShutdown").default("true").differently(
+        "true: transactions under way have the time of <shutdown> in ringpost.xml; James has 3 seconds. false: sessions end at once. \
+         Either way nothing acknowledged is lost",
+    ),
+    key("ioWorkerCount").defaults("2 × CPUs", "2 × CPUs", "every CPU of <shards>").differently(
+        "how many shards serve the server, each pinned to a CPU; more than there are is as many as there are, which the start says",
+    ),
+    key("bossWorkerCount").default("0").differently(
+        "0: every shard accepts for itself. More: so many executors accept, and hand each connection to the least loaded shard",
+    ),
+    key("maxExecutorCount").default("16").differently("threads of the control plane; the largest value of all servers counts"),
+    key("proxyRequired").default("false").differently(
+        "versions 1 and 2; the header must come within timeouts/proxyHeader of ringpost.xml, and the client is whom it names from then on",
+    ),
+    key("proxyFirst").default("true").differently("it makes a difference with socketTLS, which ringpost does not do yet"),
+    key("useEpoll").default("false").meaningless("ringpost uses io_uring"),
+    key("highWriteBufferWaterMark").meaningless(BUFFERS),
+    key("lowWriteBufferWaterMark").meaningless(BUFFERS),
+    key("handlerchain").differently("a server without one has the core handlers, with a warning; James does not start"),
+    key("handlerchain/@coreHandlersPackage").default("the CoreCmdHandlerLoader of its protocol"),
+    key("handlerchain/handler").apart(),
+    key("handlerchain/@enableJmx").default("true").meaningless(NO_JMX),
+    key("handlerchain/@jmxHandlersPackage").meaningless(NO_JMX),
+    key("handler").older("the same one level up"),
+    key("connectBacklog").older("connectionBacklog"),
+    key("connectionTimeout").older("connectiontimeout"),
+    key("port").older("bind"),
+];
+
+/// The keys of SMTP alone.
+pub const SMTP: &[Key] = &[
+    key("smtpGreeting").default("one that names the server"),
+    key("auth/announce").default("as authRequired says, else never").protects(
+        |text| text.is_empty() || text.eq_ignore_ascii_case("never"),
+        "there is no AUTH: write never, or set enabled=\"false\" on the server",
+    ),
+    key("auth/required")
+        .default("false")
+        .protects(is_false, "strangers would be let in: set it to false, or set enabled=\"false\" on the server"),
+    key("auth/requireSSL").defaults("true", "false", "true").waits(WITH_AUTH),
+    key("auth/plainAuthEnabled").default("true").waits(WITH_AUTH),
+    key("auth/saslMechanisms").default("LOGIN, PLAIN; with oidc OAUTHBEARER, XOAUTH2").waits(WITH_AUTH),
+    key("auth/oidc/oidcConfigurationURL").waits(WITH_AUTH),
+    key("auth/oidc/jwksURL").waits(WITH_AUTH),
+    key("auth/oidc/claim").waits(WITH_AUTH),
+    key("auth/oidc/scope").waits(WITH_AUTH),
+    key("auth/oidc/aud").waits(WITH_AUTH),
+    key("auth/oidc/introspection/url").waits(WITH_AUTH),
+    key("auth/oidc/introspection/auth").waits(WITH_AUTH),
+    key("auth/oidc/userinfo/url").waits(WITH_AUTH),
+    key("auth/gssapi").later("ringpost has no Kerberos"),
+    key("authRequired").older("auth/announce"),
+    key("verifyIdentity").defaults("strict", "strict; false before 3.9", "strict").protects(
+        |text| is_false(text) || text.eq_ignore_ascii_case("disabled"),
+        "strangers could use your users' addresses as senders: write disabled where that may be so",
+    ),
+    key("authorizedAddresses")
+        .default("nobody")
+        .later("ringpost relays for nobody; mail to domains that are not local is refused"),
+    key("rejectUnauthenticatedSenders").misplaced("James does not read it either; the key is auth/required"),
+    key("allowUnauthenticatedSender").misplaced("James does not read it either; the key is auth/required"),
+];
+
+/// The keys of LMTP alone. James reads none of SMTP's here, so neither does ringpost.
+pub const LMTP: &[Key] = &[
+    key("lmtpGreeting")
+        .default("one that names the server")
+        .differently("it is said; James' code reads it and never does"),
+    key("smtpGreeting").misplaced("the key is lmtpGreeting"),
+    key("auth").misplaced("LMTP has no AUTH, in James either"),
+    key("authRequired").misplaced("LMTP has no AUTH, in James either"),
+    key("authorizedAddresses").misplaced("LMTP never relays"),
+    key("verifyIdentity").misplaced("LMTP does not look at the sender, in James either"),
+];

@@ -1,0 +1,277 @@
+//! No key and no class is passed over: what is done changes the configuration, and what is not done is named.
+
+mod common;
+
+use common::reading::{put, read, sources, told};
+use ringpost::config::key::{Key, Occurs, Standing};
+use ringpost::config::tables::{CLASSES, JAMES, KeyTable, OWN};
+use ringpost::config::{Configuration, Severity, Sources};
+
+/// Something to write for each key that is done, that makes the configuration another one.
+const SAMPLES: &[(&str, &str)] = &[
+    ("@enabled", "false"),
+    ("jmxName", "other"),
+    ("bind", "127.0.0.9:2525"),
+    ("port", "2525"),
+    ("connectionBacklog", "7"),
+    ("connectBacklog", "7"),
+    ("connectiontimeout", "7"),
+    ("connectionTimeout", "7"),
+    ("connectionLimit", "7"),
+    ("connectionLimitPerIP", "7"),
+    ("proxyRequired", "true"),
+    ("proxyFirst", "false"),
+    ("ioWorkerCount", "1"),
+    ("bossWorkerCount", "1"),
+    ("maxExecutorCount", "7"),
+    ("helloName", "other.example.org"),
+    ("helloName/@autodetect", "false"),
+    ("maxmessagesize", "7"),
+    ("maxLineLength", "1000"),
+    ("heloEhloEnforcement", "CHANGED"),
+    ("addressBracketsEnforcement", "CHANGED"),
+    ("disabledFeatures", "PIPELINING"),
+    ("gracefulShutdown", "false"),
+    ("smtpGreeting", "hello"),
+    ("lmtpGreeting", "hello"),
+    ("authRequired", "true"),
+    ("autodetect", "true"),
+    ("autodetectIP", "true"),
+    ("defaultDomain", "other.example.org"),
+    ("domainnames/domainname", "other.example.org"),
+    ("servernames/servername", "other.example.org"),
+    ("servernames/@autodetect", "true"),
+    ("servernames/@autodetectIP", "true"),
+    ("home", "elsewhere"),
+    ("users/user", "other@example.org"),
+    ("mail/directory", "elsewhere"),
+    ("shards", "1"),
+    ("spool/directory", "elsewhere"),
+    ("spool/segmentSize", "1M"),
+    ("spool/prepared", "2"),
+    ("spool/maxSegments", "7"),
+    ("spool/reserve", "7M"),
+    ("limits/recipients", "777"),
+    ("limits/ipv6Prefix", "48"),
+    ("limits/withoutHeader", "7"),
+    ("limits/errors", "7"),
+    ("limits/unknownCommands", "7"),
+    ("limits/refuseEarlyTalkers", "false"),
+    ("timeouts/proxyHeader", "7s"),
+    ("timeouts/commandLine", "7s"),
+    ("timeouts/transaction", "7s"),
+    ("timeouts/session", "7s"),
+    ("timeouts/contentRate", "7"),
+    ("timeouts/contentWindow", "7s"),
+    ("delivery/hold", "true"),
+    ("delivery/share", "7"),
+    ("delivery/concurrency", "7"),
+    ("delivery/retry", "7m"),
+    ("log/format", "json"),
+    ("log/level", "debug"),
+    ("shutdown/grace", "7s"),
+];
+
+/// Keys that other tests show, because they say nothing alone.
+const ELSEWHERE: &[&str] = &[
+    "handler",
+    "handlerchain",
+    "handlerchain/@coreHandlersPackage",
+    "handlerchain/handler",
+    "@class",
+    "mailrepositories/mailrepository",
+    "processors/processor",
+    "processors/processor/@state",
+    "processors/processor/mailet",
+    "processors/processor/matcher",
+    "accept-inactive",
+    "accept-inactive/@class",
+    "accept-inactive/@key",
+];
+
+/// The elements on the way to a key, with a value at its end.
+fn nested(path: &str, value: &str) -> String {
+    match path.split_once('/') {
+        Some((first, rest)) => match rest.strip_prefix('@') {
+            Some(attribute) => format!("<{first} {attribute}=\"{value}\">{}</{first}>", beside(first)),
+            None => format!("<{first}>{}</{first}>", nested(rest, value)),
+        },
+        None => match path {
+            "helloName" => format!("<helloName autodetect=\"false\">{value}</helloName>"),
+            _ => format!("<{path}>{value}</{path}>"),
+        },
+    }
+}
+
+/// What stands in an element whose attribute is tried.
+fn beside(element: &str) -> &'static str {
+    if element == "helloName" { "other.example.org" } else { "" }
+}
+
+/// A configuration in which one key is written.
+fn with_key(scope: &str, path: &str, value: &str) -> Sources {
+    let mut sources = sources();
+    let (open, inside) = match path.strip_prefix('@') {
+        Some(attribute) => (format!(" {attribute}=\"{value}\""), String::new()),
+        None => (String::new(), nested(path, value)),
+    };
+    let chain = if path.starts_with("handlerchain") { "" } else { "<handlerchain/>" };
+    let text = match scope {
+        "smtpserver" => {
+            let identity = if path == "verifyIdentity" { "" } else { "<verifyIdentity>disabled</verifyIdentity>" };
+            format!("<smtpservers><smtpserver{open}>{inside}{identity}{chain}</smtpserver></smtpservers>")
+        }
+        "lmtpserver" => format!("<lmtpservers><lmtpserver{open}>{inside}{chain}</lmtpserver></lmtpservers>"),
+        "webadmin" | "jvm" => format!("{path}={value}"),
+        root => format!("<{root}{open}>{inside}</{root}>"),
+    };
+    put(&mut sources, scope, text.as_bytes());
+    sources
+}
+
+fn tables() -> impl Iterator<Item = (&'static str, &'static Key)> {
+    let of = |table: &'static KeyTable| {
+        table.scopes.iter().flat_map(move |scope| table.keys.iter().map(move |key| (*scope, key)))
+    };
+    JAMES.iter().chain([&OWN]).flat_map(of)
+}
+
+/// The configuration with nothing in that scope.
+fn without(scope: &str) -> Configuration {
+    read(&with_key(scope, "nothing", "")).0.unwrap_or_else(|| panic!("{scope} without a key is right"))
+}
+
+/// Of a server its settings count; that it writes its value, of course, is not enough.
+#[test]
+fn every_key_that_is_done_changes_something() {
+    for (scope, key) in tables().filter(|(_, key)| key.standing.is_done() && !ELSEWHERE.contains(&key.path)) {
+        let sample = SAMPLES.iter().find(|(path, _)| *path == key.path);
+        let (_, value) = sample.unwrap_or_else(|| panic!("{scope}/{} has no sample", key.path));
+        let value = match (*value, scope) {
+            ("CHANGED", "smtpserver") => "false",
+            ("CHANGED", _) => "true",
+            (value, _) => value,
+        };
+        let (configuration, problems) = read(&with_key(scope, key.path, value));
+        match configuration {
+            Some(configuration) => assert_ne!(configuration, without(scope), "{scope}/{}", key.path),
+            None => assert!(told(&problems).contains(key.path), "{scope}/{}: {}", key.path, told(&problems)),
+        }
+    }
+}
+
+#[test]
+fn every_key_that_is_not_done_is_named() {
+    for (scope, key) in tables().filter(|(_, key)| !key.standing.is_done() && key.occurs != Occurs::Apart) {
+        let value = match key.path {
+            "mapping" => "a@b=error:x",
+            "enableVirtualHosting" | "supportsVirtualHosting" => "false",
+            _ => "true",
+        };
+        let (_, problems) = read(&with_key(scope, key.path, value));
+        let name = key.path.rsplit(['/', '@']).next().expect("a split has a last part");
+        let named = problems.iter().filter(|problem| problem.found.contains(name));
+        let worst = named.map(|problem| problem.severity).max();
+        let expected = match key.standing {
+            Standing::Protects(_) => Severity::Error,
+            Standing::Later(_) | Standing::Misplaced(_) => Severity::Warning,
+            _ => Severity::Note,
+        };
+        assert!(worst >= Some(expected) || scope == "jvm", "{scope}/{}: {}", key.path, told(&problems));
+    }
+}
+
+/// A value that asks for nothing is no problem, and the same is accepted by name where it asks for something.
+#[test]
+fn what_protects_asks_for_nothing_or_is_accepted_by_name() {
+    let idle = [("auth/announce", "never"), ("verifyIdentity", "disabled")];
+    for (scope, key) in tables().filter(|(_, key)| matches!(key.standing, Standing::Protects(_))) {
+        let nothing = idle.iter().find(|(path, _)| *path == key.path).map_or("false", |(_, value)| value);
+        let nothing = if key.path == "mapping" { "a@b=c" } else { nothing };
+        let problems = read(&with_key(scope, key.path, nothing)).1;
+        assert!(problems.iter().all(|p| !p.found.contains("does not do yet")), "{scope}/{}", key.path);
+
+        let something = match key.path {
+            "auth/announce" => "always",
+            "mapping" => "a@b=error:x",
+            _ => "true",
+        };
+        let mut sources = with_key(scope, key.path, something);
+        let name = format!("{scope}/{}", key.path);
+        let text = format!("<ringpost><accept-inactive key=\"{name}\"/></ringpost>");
+        put(&mut sources, "ringpost", text.as_bytes());
+        let problems = read(&sources).1;
+        let about: Vec<_> = problems.iter().filter(|p| p.found.contains("does not do yet")).collect();
+        assert_eq!(about.len(), 1, "{name}: {}", told(&problems));
+        assert_eq!((about[0].severity, about[0].advice.as_str()), (Severity::Warning, "ringpost.xml accepts that"));
+    }
+}
+
+/// A configuration that names one class.
+fn with_class(table: &str, class: &str, accept: bool) -> Sources {
+    let mut sources = sources();
+    let chain = format!("<handlerchain><handler class='{class}'/></handlerchain>");
+    let smtp =
+        format!("<smtpservers><smtpserver><verifyIdentity>false</verifyIdentity>{chain}</smtpserver></smtpservers>");
+    let (matcher, mailet) =
+        if table == "Matchers" { (format!("{class}=1"), "LocalDelivery") } else { ("All".into(), class) };
+    match table {
+        "Handlers of LMTP" => {
+            let text = format!("<lmtpservers><lmtpserver>{chain}</lmtpserver></lmtpservers>");
+            put(&mut sources, "lmtpserver", text.as_bytes());
+        }
+        "Matchers" | "Mailets" => {
+            let text = format!(
+                "<mailetcontainer><spooler><errorRepository>file://var/mail/error/</errorRepository></spooler><processors>\
+                 <processor state='root'><mailet match='{matcher}' class='{mailet}'/></processor>\
+                 <processor state='error'/></processors></mailetcontainer>"
+            );
+            put(&mut sources, "mailetcontainer", text.as_bytes());
+        }
+        _ => put(&mut sources, "smtpserver", smtp.as_bytes()),
+    }
+    if accept {
+        let text = format!("<ringpost><accept-inactive class=\"{class}\"/></ringpost>");
+        put(&mut sources, "ringpost", text.as_bytes());
+    }
+    sources
+}
+
+#[test]
+fn every_class_is_done_or_named_and_accepted_by_name_alone() {
+    for (table, class) in CLASSES.iter().flat_map(|table| table.classes.iter().map(move |class| (table.title, class))) {
+        let of = |accept| {
+            let (configuration, problems) = read(&with_class(table, class.name, accept));
+            let about = problems.iter().filter(|problem| problem.found.contains(class.name));
+            let about = about.filter(|problem| !problem.file.ends_with("ringpost.xml"));
+            (configuration.is_some(), about.map(|problem| problem.severity).max(), told(&problems))
+        };
+        let (starts, worst, text) = of(false);
+        let expected = match class.standing {
+            Standing::Protects(_) => Some(Severity::Error),
+            Standing::Later(_) => Some(Severity::Warning),
+            Standing::Meaningless(_) => Some(Severity::Note),
+            _ => None,
+        };
+        assert_eq!((starts, worst), (expected != Some(Severity::Error), expected), "{}: {text}", class.name);
+        if expected == Some(Severity::Error) {
+            let (starts, worst, text) = of(true);
+            assert_eq!((starts, worst), (true, Some(Severity::Warning)), "{}: {text}", class.name);
+        }
+    }
+}
+
+/// Nothing stands twice in a table, and nothing is called what it is not.
+#[test]
+fn the_tables_have_every_name_once() {
+    for table in JAMES.iter().chain([&OWN]) {
+        for (index, key) in table.keys.iter().enumerate() {
+            assert!(table.keys.iter().skip(index + 1).all(|other| other.path != key.path), "{}", key.path);
+        }
+    }
+    for table in CLASSES {
+        for (index, class) in table.classes.iter().enumerate() {
+            assert!(table.classes.iter().skip(index + 1).all(|other| other.name != class.name), "{}", class.name);
+        }
+    }
+}

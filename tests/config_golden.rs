@@ -1,0 +1,28 @@
+//! Broken configurations, and what is told of them.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::golden::assert_golden;
+use common::reading::{put, read, sources, told};
+
+/// Every broken file and what is told of it, word by word. With RINGPOST_BLESS=1 the texts are written anew.
+#[test]
+fn broken_files_are_told_as_their_golden_text_says() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(dir).expect("it is there").map(|entry| entry.expect("readable").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "xml" || extension == "properties"));
+    assert!(files.len() >= 50);
+    for path in files {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("the names are ASCII");
+        let kind = stem.split('-').next().expect("a split has a first part");
+        let mut sources = sources();
+        put(&mut sources, kind, &fs::read(&path).expect("readable"));
+        let text = told(&read(&sources).1);
+        assert_ne!(text, "", "{stem} is not broken");
+        assert_golden(&path.with_extension("txt"), &text);
+    }
+}
