@@ -69,6 +69,8 @@ const SAMPLES: &[(&str, &str)] = &[
     ("delivery/retry", "7m"),
     ("log/format", "json"),
     ("log/level", "debug"),
+    ("steering", "cpu"),
+    ("control/socket", "run/ringpost"),
     ("shutdown/grace", "7s"),
 ];
 

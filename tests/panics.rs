@@ -67,7 +67,7 @@ impl Running {
     fn start(most_connections: u32) -> Running {
         requirements::check().unwrap_or_else(|missing| panic!("{missing}"));
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let listener = BoundListener::bind("127.0.0.1:0".parse().expect("an address"), 16).expect("a port");
+        let listener = BoundListener::bind("127.0.0.1:0".parse().expect("an address"), 16, None).expect("a port");
         let address = listener.local_address().expect("an address");
         let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
         let doorbell = Arc::new(Doorbell::new(false).expect("a doorbell"));
@@ -166,6 +166,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         patience: Rc::default(),
         timeouts: Default::default(),
         hold: false,
+        accepted: std::cell::Cell::default(),
     })
 }
 

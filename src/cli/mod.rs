@@ -1,7 +1,8 @@
-//! The command line: `ringpost [--conf DIR] [serve|check]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status]`.
 
 mod check;
 mod serve;
+mod status;
 mod tell;
 
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use clap::{Parser, Subcommand};
 pub mod exit {
     /// EX_USAGE: the command line is wrong.
     pub const USAGE: u8 = 64;
+    /// EX_UNAVAILABLE: no server answers.
+    pub const UNAVAILABLE: u8 = 69;
     /// EX_SOFTWARE: a part of ringpost itself failed.
     pub const SOFTWARE: u8 = 70;
     /// EX_CONFIG: the configuration or the machine does not allow to start.
@@ -37,6 +40,12 @@ enum Verb {
     Serve,
     /// Read the configuration, say all that is wrong with it and what each server does; exit status 78 if it would not start
     Check,
+    /// Ask the running server what runs where and what it does
+    Status {
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs the command that the arguments ask for.
@@ -48,6 +57,7 @@ pub fn run() -> ExitCode {
     match arguments.verb.unwrap_or(Verb::Serve) {
         Verb::Serve => serve::run(&arguments.conf),
         Verb::Check => check::run(&arguments.conf),
+        Verb::Status { json } => status::run(&arguments.conf, json),
     }
 }
 

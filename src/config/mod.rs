@@ -42,7 +42,8 @@ pub use problem::{Problem, Severity};
 pub use problems::Problems;
 pub use recipientrewritetable::RewriteSettings;
 pub use ringpost::{
-    DeliverySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings, SpoolSettings, TimeoutSettings,
+    DeliverySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings, SpoolSettings, Steering,
+    TimeoutSettings,
 };
 pub use server::auth::AuthSettings;
 pub use server::effective::{Effective, Origin, Row};

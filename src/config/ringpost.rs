@@ -35,6 +35,10 @@ pub struct RingpostSettings {
     pub delivery: DeliverySettings,
     /// `log`.
     pub log: LogSettings,
+    /// `steering`: what decides which shard a connection goes to.
+    pub steering: Steering,
+    /// `control/socket`: where `ringpost status` asks.
+    pub control_socket: PathBuf,
     /// `shutdown/grace`: how long transactions under way may go on when the process is told to stop.
     pub shutdown_grace: Duration,
 }
@@ -162,6 +166,8 @@ pub const KEYS: &[Key] = &[
     key("delivery/retry").default("1m,5m,15m,1h"),
     key("log/format").default("text"),
     key("log/level").default("info"),
+    key("steering").default("none"),
+    key("control/socket").default("var/control"),
     key("shutdown/grace").default("10s"),
     key("accept-inactive").often(),
     key("accept-inactive/@class"),
@@ -174,6 +180,20 @@ const BLOCK: u64 = 4096;
 /// Waits of 1, 5, 15 and 60 minutes.
 const RETRY: [Duration; 4] =
     [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(900), Duration::from_secs(3600)];
+
+/// What decides which of the shards that listen on an address gets a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Steering {
+    /// The kernel's choice: a hash of the addresses.
+    #[default]
+    None,
+    /// The CPU that the connection's first packet arrived on (SO_INCOMING_CPU): right where the network card spreads its
+    /// interrupts over the CPUs that serve.
+    Cpu,
+}
+
+/// The words of `steering`.
+const STEERING: [(&str, Steering); 2] = [("none", Steering::None), ("cpu", Steering::Cpu)];
 
 /// The words of `log/format`.
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -257,6 +277,8 @@ pub fn read(
         timeouts: timeouts(&mut section),
         delivery: delivery(&mut section),
         log: log(&mut section),
+        steering: section.read("steering", |text| value::word(text, &STEERING)).unwrap_or_default(),
+        control_socket: home.join(section.read("control/socket", value::path).unwrap_or_else(|| "var/control".into())),
         shutdown_grace: section.read("shutdown/grace", value::duration).unwrap_or(Duration::from_secs(10)),
     })
 }

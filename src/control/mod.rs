@@ -9,4 +9,5 @@ pub mod journal;
 pub mod logger;
 pub mod signals;
 pub mod space;
+pub mod status;
 pub mod watchdog;

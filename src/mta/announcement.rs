@@ -56,9 +56,6 @@ pub fn announcement(
     if configuration.ringpost.delivery.hold {
         line("hold", "accepted mail stays in the spool (delivery/hold in ringpost.xml)");
     }
-    if let Some(example) = example(configuration, servers) {
-        text.push_str(&format!("\nSend a first message:\n  {example}\n"));
-    }
     text
 }
 
@@ -105,6 +102,12 @@ fn waiting(messages: usize) -> String {
         1 => ", 1 message waiting".to_owned(),
         messages => format!(", {messages} messages waiting"),
     }
+}
+
+/// What to try first, after the announcement.
+pub fn invitation(configuration: &Configuration, servers: &[Described]) -> String {
+    let example = example(configuration, servers);
+    example.map_or_else(String::new, |example| format!("\nSend a first message:\n  {example}\n"))
 }
 
 /// A command that sends a message to one of the users.

@@ -371,6 +371,7 @@ impl<M: Machine> Connection<M> {
     async fn committed(&mut self, envelope: &Envelope, content: &Content, committed: Committed) -> Step {
         self.note_accepted(envelope, content);
         self.accepted += 1;
+        self.core.accepted.set(self.core.accepted.get() + 1);
         let id = committed.id();
         if self.server.settings.protocol == Service::Lmtp && !self.core.hold {
             // Boxed, so that sessions which never deliver themselves need not have room for it.

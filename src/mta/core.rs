@@ -1,6 +1,6 @@
 //! What the sessions and deliveries of one core share. Nothing here is shared with another core but counters.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,6 +41,8 @@ pub struct Core<M: Machine> {
     pub timeouts: Timeouts,
     /// Accepted mail stays in the spool.
     pub hold: bool,
+    /// Messages accepted since the start.
+    pub accepted: Cell<u64>,
 }
 
 /// One server of the configuration, as a core serves it.

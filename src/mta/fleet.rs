@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use super::acceptor::{Acceptor, Berth, Door};
 use super::announcement::Started;
 use super::error::{Error, start_error};
+use super::figures::Figures;
 use super::holdings::{Bound, Directories, Listeners};
 use super::placement::{Placement, adopted, log_name};
+use super::report::{Report, ShardReport};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
 use super::translate::{Common, directory, least_level, log_format, timeouts};
@@ -41,6 +43,7 @@ struct Member {
     doorbell: Arc<Doorbell>,
     vitals: Arc<Vitals>,
     stop: Arc<AtomicBool>,
+    figures: Arc<Figures>,
     thread: JoinHandle<io::Result<()>>,
     ready: Receiver<io::Result<Ready>>,
 }
@@ -165,6 +168,16 @@ impl Fleet {
         self.members.swap_remove(number).thread.join().ok()?.err()
     }
 
+    /// What `ringpost status` is told; `announcement` says where it listens and what runs where.
+    pub fn report(&self, announcement: String) -> Report {
+        let shards = self.members.iter().map(|member| ShardReport {
+            cpu: member.cpu,
+            vitals: member.vitals.clone(),
+            figures: member.figures.clone(),
+        });
+        Report { announcement, started: Instant::now(), shards: shards.collect() }
+    }
+
     /// The first part without which the server is none that ends by itself.
     pub async fn failed(&mut self) -> Error {
         tokio::select! {
@@ -217,6 +230,7 @@ fn start_shard(
     let cpu = placement.shards[number];
     let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
     let berth = Arc::new(Berth::new(doorbell.clone(), vitals.clone()));
+    let figures = Arc::new(Figures::default());
     let (sender, ready) = channel();
     let adopted = adopted(number, placement.shards.len(), &directories.logs);
     let plan = Plan {
@@ -235,6 +249,7 @@ fn start_shard(
         lines,
         journal,
         stop: stop.clone(),
+        figures: figures.clone(),
         ready: sender,
     };
     let setup = CoreSetup {
@@ -247,5 +262,5 @@ fn start_shard(
     };
     let thread = GlommioMachine::start(setup, |machine| shard::run(machine, plan));
     let thread = thread.map_err(start_error(format!("shard {number} on CPU {cpu}")))?;
-    Ok(Member { cpu, berth, doorbell, vitals, stop, thread, ready })
+    Ok(Member { cpu, berth, doorbell, vitals, stop, figures, thread, ready })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::{Error, file_error};
 use super::placement::{Placement, log_number};
 use super::requirements;
-use crate::config::{Configuration, ServerSettings};
+use crate::config::{Configuration, ServerSettings, Steering};
 use crate::io::glommio::BoundListener;
 
 /// The directories of an installation, made and held.
@@ -73,14 +73,16 @@ pub fn bind_all(configuration: &Configuration, placement: &Placement) -> Result<
     let mut bound = Bound { shards, acceptors, addresses: Vec::new() };
     for (place, (server, share)) in enabled(configuration).zip(&placement.servers).enumerate() {
         let mut addresses = server.bind.clone();
-        let (listening, who) = match share.acceptors.is_empty() {
-            true => (&mut bound.shards, &share.shards),
-            false => (&mut bound.acceptors, &share.acceptors),
+        let (listening, who, cpus) = match share.acceptors.is_empty() {
+            true => (&mut bound.shards, &share.shards, &placement.shards),
+            false => (&mut bound.acceptors, &share.acceptors, &placement.acceptors),
         };
+        let steered = configuration.ringpost.steering == Steering::Cpu;
         for address in &mut addresses {
             for number in who {
                 let error = |error| Error::Bind { name: server.name.clone(), address: *address, error };
-                let listener = BoundListener::bind(*address, server.backlog).map_err(error)?;
+                let cpu = cpus.get(*number).copied().filter(|_| steered);
+                let listener = BoundListener::bind(*address, server.backlog, cpu).map_err(error)?;
                 // Port 0 asks for any: the first one's choice is everyone's.
                 let bound_to = listener.local_address().map_err(error)?;
                 listening[*number][place].push(listener);

@@ -1,9 +1,10 @@
 //! Serves: starts everything in order, waits for the end, stops everything in order.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::announcement::{announcement, described};
-use super::error::{Error, start_error};
+use super::announcement::{announcement, described, invitation};
+use super::error::{Error, file_error, start_error};
 use super::fleet::Fleet;
 use super::holdings::{Directories, bind_all};
 use super::placement::Placement;
@@ -13,6 +14,7 @@ use super::translate::wishes;
 use crate::config::Configuration;
 use crate::control::journal::Level;
 use crate::control::signals::StopSignals;
+use crate::control::status::ControlSocket;
 
 /// The exit status after a second signal: that of a process that SIGTERM ended.
 const EXIT_AT_ONCE: i32 = 128 + libc::SIGTERM;
@@ -43,6 +45,9 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
         std::process::exit(EXIT_AT_ONCE);
     });
 
+    let path = &configuration.ringpost.control_socket;
+    let socket = control.block_on(async { ControlSocket::bind(path) });
+    let socket = socket.map_err(file_error("cannot make the control socket", path))?;
     let mut fleet = Fleet::start(configuration, &directories, &placement, bound, &control)?;
     let ready = fleet.wait_until_ready().and_then(|shards| fleet.open_doors(&placement).map(|()| shards));
     let shards = match ready {
@@ -53,7 +58,10 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
             return Err(error);
         }
     };
-    announce(&announcement(configuration, &directories, &servers, &shards, &placement));
+    let started = announcement(configuration, &directories, &servers, &shards, &placement);
+    announce(&(started.clone() + &invitation(configuration, &servers)));
+    let report = fleet.report(started);
+    control.spawn(socket.serve(Arc::new(move |request| report.answer(request))));
     fleet.journal.note(Level::Info, now(), "started", &[("shards", &shards.len())]);
 
     let why = control.block_on(async {

@@ -1,6 +1,6 @@
 //! What one core does from start to end: opens its spool, accepts, delivers, and comes to rest when asked.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use super::accept::{accept, begin};
 use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
 use super::core::{Core, Server};
+use super::figures::{Figures, Snapshot};
 use super::gate::Gate;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
@@ -83,6 +84,8 @@ pub struct Plan {
     pub journal: Journal,
     /// Set, and the doorbell rung, when it is to stop.
     pub stop: Arc<AtomicBool>,
+    /// What it has done, for whoever asks.
+    pub figures: Arc<Figures>,
     /// Told when it accepts, or why it does not.
     pub ready: Sender<io::Result<Ready>>,
 }
@@ -117,6 +120,7 @@ struct Shard {
     grace: Duration,
     stop: Arc<AtomicBool>,
     stopping: Rc<Bell>,
+    figures: Arc<Figures>,
 }
 
 impl Shard {
@@ -150,10 +154,11 @@ impl Shard {
             patience: Rc::default(),
             timeouts: plan.timeouts,
             hold: plan.hold,
+            accepted: Cell::default(),
         });
         let stopping = Rc::default();
-        let Plan { servers, berth, grace, stop, .. } = plan;
-        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping }, messages))
+        let Plan { servers, berth, grace, stop, figures, .. } = plan;
+        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping, figures }, messages))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
@@ -192,12 +197,20 @@ impl Shard {
 
     fn spawn_pulse(&self) {
         let (core, client) = (self.core.clone(), self.client.clone());
+        let (spoolers, figures) = (self.spoolers.clone(), self.figures.clone());
         let machine = core.machine.clone();
         machine.spawn_vital(Class::Intake, async move {
             loop {
                 core.machine.reap();
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
+                figures.set(Snapshot {
+                    accepted: core.accepted.get(),
+                    delivered: spoolers.iter().map(|(_, spooler)| spooler.delivered()).sum(),
+                    deferred: spoolers.iter().map(|(_, spooler)| spooler.deferred()).sum(),
+                    waiting: spoolers.iter().map(|(spool, _)| spool.len() as u64).sum(),
+                    spool_closed: core.spool.is_closed(),
+                });
                 core.machine.sleep(PULSE).await;
             }
         });

@@ -62,6 +62,8 @@ struct State<M: Machine> {
     stopping: Cell<bool>,
     stopped: Bell,
     under_way: Cell<usize>,
+    delivered: Cell<u64>,
+    deferred: Cell<u64>,
 }
 
 impl<M: Machine> Spooler<M> {
@@ -76,8 +78,20 @@ impl<M: Machine> Spooler<M> {
     ) -> Spooler<M> {
         let maildirs = Maildirs::new(machine.clone(), mail, host);
         let places = Places::new(settings.concurrency);
-        let (stopping, stopped, under_way) = Default::default();
-        Spooler(Rc::new(State { machine, spool, maildirs, settings, journal, places, stopping, stopped, under_way }))
+        let (stopping, stopped, under_way, delivered, deferred) = Default::default();
+        Spooler(Rc::new(State {
+            machine,
+            spool,
+            maildirs,
+            settings,
+            journal,
+            places,
+            stopping,
+            stopped,
+            under_way,
+            delivered,
+            deferred,
+        }))
     }
 
     /// Takes what is due, one message after the other, until it is stopped.
@@ -115,6 +129,16 @@ impl<M: Machine> Spooler<M> {
     pub fn stop(&self) {
         self.0.stopping.set(true);
         self.0.stopped.ring();
+    }
+
+    /// Recipients delivered to since the start.
+    pub fn delivered(&self) -> u64 {
+        self.0.delivered.get()
+    }
+
+    /// Attempts at recipients that failed and will be repeated, since the start.
+    pub fn deferred(&self) -> u64 {
+        self.0.deferred.get()
     }
 
     /// Messages that are being delivered.
@@ -220,6 +244,12 @@ impl<M: Machine> Spooler<M> {
         let waited = self.0.machine.wall_clock().saturating_sub(envelope.received_at);
         let delay = format!("{}.{:03}", waited / 1_000_000, waited / 1000 % 1000);
         let (id, to) = (&envelope.id, &format_args!("<{}>", recipient.mailbox));
+        let count = match (result, purpose) {
+            (Ok(_), _) => Some(&self.0.delivered),
+            (Err(_), Purpose::Queue) => Some(&self.0.deferred),
+            (Err(_), Purpose::Client) => None,
+        };
+        count.into_iter().for_each(|count| count.set(count.get() + 1));
         match (result, purpose) {
             (Ok(_), _) => {
                 self.note(Level::Info, "delivered", &[("id", id), ("to", to), ("delay", &delay), ("dsn", &"2.0.0")])

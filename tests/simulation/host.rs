@@ -129,6 +129,7 @@ impl Host {
             patience: Rc::default(),
             timeouts: Default::default(),
             hold: self.hold,
+            accepted: std::cell::Cell::default(),
         });
         start_tasks(&core);
         let (smtp, lmtp) = (server(Service::Smtp), server(Service::Lmtp));

@@ -53,8 +53,9 @@ pub struct Listener(net::TcpListener);
 pub struct BoundListener(Socket);
 
 impl BoundListener {
-    /// Binds `address` in a way that lets every core bind it too; the kernel spreads connections over them.
-    pub fn bind(address: SocketAddr, backlog: u32) -> io::Result<BoundListener> {
+    /// Binds `address` in a way that lets every core bind it too; the kernel spreads connections over them, and prefers, where
+    /// one is given, the listener of the CPU that a connection's first packet arrived on.
+    pub fn bind(address: SocketAddr, backlog: u32, cpu: Option<usize>) -> io::Result<BoundListener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
@@ -63,6 +64,9 @@ impl BoundListener {
         socket.set_reuse_port(true)?;
         socket.set_tcp_nodelay(true)?;
         socket.set_keepalive(true)?;
+        if let Some(cpu) = cpu {
+            socket.set_cpu_affinity(cpu)?;
+        }
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(BoundListener(socket))

@@ -1,0 +1,99 @@
+//! How the server is, for `ringpost status`: what runs where, and what it does.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::figures::Figures;
+use crate::control::status::Request;
+use crate::io::vitals::Vitals;
+
+/// A running server.
+pub struct Report {
+    /// Where it listens and what runs where, as it was said at the start.
+    pub announcement: String,
+    /// When it started.
+    pub started: Instant,
+    /// Its shards, by their numbers.
+    pub shards: Vec<ShardReport>,
+}
+
+/// A running shard.
+pub struct ShardReport {
+    /// The CPU it is pinned to.
+    pub cpu: usize,
+    /// Its signs of life.
+    pub vitals: Arc<Vitals>,
+    /// What it has done.
+    pub figures: Arc<Figures>,
+}
+
+impl Report {
+    /// The answer to a request.
+    pub fn answer(&self, request: Request) -> String {
+        match request {
+            Request::Text => self.text(),
+            Request::Json => self.json(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let uptime = self.started.elapsed().as_secs();
+        let (hours, minutes, seconds) = (uptime / 3600, uptime / 60 % 60, uptime % 60);
+        let mut text = format!(
+            "{}\nup {hours}:{minutes:02}:{seconds:02}, process {}\n\n",
+            self.announcement.trim_end(),
+            std::process::id()
+        );
+        // Writing to a String cannot fail.
+        let _ =
+            writeln!(text, "  shard  connections   accepted  delivered   deferred    waiting  pokes  panics  spool");
+        for (number, shard) in self.shards.iter().enumerate() {
+            let (vitals, figures) = (&shard.vitals, shard.figures.get());
+            let _ = writeln!(
+                text,
+                "  {number:>5}  {:>11} {:>10} {:>10} {:>10} {:>10} {:>6} {:>7}  {}",
+                vitals.connections(),
+                figures.accepted,
+                figures.delivered,
+                figures.deferred,
+                figures.waiting,
+                vitals.pokes(),
+                vitals.panics(),
+                if figures.spool_closed { "closed" } else { "open" },
+            );
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        let shards: Vec<_> = self.shards.iter().enumerate().map(|(number, shard)| shard.json(number)).collect();
+        format!(
+            "{{\"version\":\"{}\",\"process\":{},\"uptime_seconds\":{},\"shards\":[{}]}}\n",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id(),
+            self.started.elapsed().as_secs(),
+            shards.join(",")
+        )
+    }
+}
+
+impl ShardReport {
+    fn json(&self, number: usize) -> String {
+        let (vitals, figures) = (&self.vitals, self.figures.get());
+        format!(
+            "{{\"shard\":{number},\"cpu\":{},\"connections\":{},\"accepted\":{},\"delivered\":{},\"deferred\":{},\"waiting\":{},\
+             \"in_flight\":{},\"pokes\":{},\"panics\":{},\"spool_closed\":{}}}",
+            self.cpu,
+            vitals.connections(),
+            figures.accepted,
+            figures.delivered,
+            figures.deferred,
+            figures.waiting,
+            vitals.in_flight(),
+            vitals.pokes(),
+            vitals.panics(),
+            figures.spool_closed,
+        )
+    }
+}
