@@ -86,6 +86,16 @@ impl<T> Handover<T> {
         Ok(())
     }
 
+    /// Values that wait for the reader.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next value, for the reader.
     pub fn take(&self) -> Option<T> {
         self.queue.pop()

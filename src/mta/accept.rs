@@ -34,7 +34,8 @@ pub async fn accept(core: Rc<Core<GlommioMachine>>, server: Rc<Server>, listener
     or(stopped, accepting).await;
 }
 
-fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {
+/// Starts a session with a client.
+pub fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {
     let (core, server) = (core.clone(), server.clone());
     let machine = core.machine.clone();
     let open = OpenConnection::new(machine.vitals().clone());

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use super::holdings::{Directories, ShardListeners, enabled};
+use super::holdings::{Bound, Directories, enabled};
+use super::placement::Placement;
 use super::requirements;
 use crate::config::{Configuration, Protocol};
 
 /// A server and what it is bound to, ports that were chosen included.
-pub struct Bound {
+pub struct Described {
     name: String,
     protocol: Protocol,
     addresses: Vec<SocketAddr>,
@@ -22,11 +23,11 @@ pub struct Started {
 }
 
 /// What each server is bound to.
-pub fn bound(configuration: &Configuration, listeners: &[ShardListeners]) -> Vec<Bound> {
-    let of_first = listeners.first().into_iter().flatten();
-    let servers = enabled(configuration).zip(of_first).map(|(server, listeners)| {
-        let addresses = listeners.iter().filter_map(|listener| listener.local_address().ok()).collect();
-        Bound { name: server.name.clone(), protocol: server.protocol, addresses }
+pub fn described(configuration: &Configuration, bound: &Bound) -> Vec<Described> {
+    let servers = enabled(configuration).zip(&bound.addresses).map(|(server, addresses)| Described {
+        name: server.name.clone(),
+        protocol: server.protocol,
+        addresses: addresses.clone(),
     });
     servers.collect()
 }
@@ -35,8 +36,9 @@ pub fn bound(configuration: &Configuration, listeners: &[ShardListeners]) -> Vec
 pub fn announcement(
     configuration: &Configuration,
     directories: &Directories,
-    servers: &[Bound],
+    servers: &[Described],
     shards: &[Started],
+    placement: &Placement,
 ) -> String {
     let mut text = format!("ringpost {} is ready\n", env!("CARGO_PKG_VERSION"));
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<8} {value}\n"));
@@ -47,6 +49,7 @@ pub fn announcement(
     for (number, shard) in shards.iter().enumerate() {
         line("shard", &format!("{number} on CPU {}{}", shard.cpu, waiting(shard.messages)));
     }
+    describe_placement(servers, placement, &mut line);
     let kind = requirements::describe_file_system(&directories.spool).unwrap_or_else(|error| error.to_string());
     line("spool", &format!("{} ({kind})", directories.spool.display()));
     line("mail", &directories.mail.display().to_string());
@@ -59,6 +62,43 @@ pub fn announcement(
     text
 }
 
+/// Who serves whom, unless all shards serve all and accept for themselves; acceptors, the control plane, and what to know.
+fn describe_placement(servers: &[Described], placement: &Placement, line: &mut impl FnMut(&str, &str)) {
+    for (number, cpu) in placement.acceptors.iter().enumerate() {
+        line("acceptor", &format!("{number} on CPU {cpu}"));
+    }
+    for (server, share) in servers.iter().zip(&placement.servers) {
+        let acceptors = match share.acceptors.is_empty() {
+            true => String::new(),
+            false => format!(", connections come by acceptor {}", list(&share.acceptors)),
+        };
+        if share.shards.len() < placement.shards.len() || !share.acceptors.is_empty() {
+            line("serving", &format!("{} on shard {}{acceptors}", server.name, list(&share.shards)));
+        }
+    }
+    let threads = if placement.control_threads == 1 {
+        "1 thread".into()
+    } else {
+        format!("{} threads", placement.control_threads)
+    };
+    line("control", &format!("{threads} on CPU {}", list(&placement.control_cpus)));
+    placement.notes.iter().for_each(|note| line("note", note));
+}
+
+/// Numbers in ascending order, such as `0-3, 8`.
+fn list(numbers: &[usize]) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    let ranges =
+        ranges.iter().map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") });
+    ranges.collect::<Vec<_>>().join(", ")
+}
+
 fn waiting(messages: usize) -> String {
     match messages {
         0 => String::new(),
@@ -68,7 +108,7 @@ fn waiting(messages: usize) -> String {
 }
 
 /// A command that sends a message to one of the users.
-fn example(configuration: &Configuration, servers: &[Bound]) -> Option<String> {
+fn example(configuration: &Configuration, servers: &[Described]) -> Option<String> {
     let server = servers.iter().find(|server| server.protocol == Protocol::Smtp)?;
     let (address, user) = (server.addresses.first()?, configuration.ringpost.users.last()?);
     Some(format!(

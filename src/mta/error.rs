@@ -43,6 +43,9 @@ pub enum Error {
     /// A shard ended by itself.
     #[error("shard {0} has ended unexpectedly; what was acknowledged is in the spool and goes on at the next start")]
     ShardEnded(usize),
+    /// An acceptor ended by itself.
+    #[error("acceptor {0} has ended unexpectedly; what was acknowledged is in the spool and goes on at the next start")]
+    AcceptorEnded(usize),
 }
 
 /// What can be done about an address that cannot be listened on.

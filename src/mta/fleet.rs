@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::acceptor::{Acceptor, Berth, Door};
 use super::announcement::Started;
 use super::error::{Error, start_error};
-use super::holdings::{Directories, ShardListeners};
-use super::placement::{adopted, log_name};
+use super::holdings::{Bound, Directories, Listeners};
+use super::placement::{Placement, adopted, log_name};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
 use super::translate::{Common, directory, least_level, log_format, timeouts};
@@ -33,6 +34,7 @@ const RESTING: Duration = Duration::from_millis(5);
 /// A shard on its thread.
 struct Member {
     cpu: usize,
+    berth: Arc<Berth>,
     doorbell: Arc<Doorbell>,
     vitals: Arc<Vitals>,
     stop: Arc<AtomicBool>,
@@ -45,24 +47,29 @@ pub struct Fleet {
     /// For events of no shard.
     pub journal: Journal,
     members: Vec<Member>,
+    /// Acceptors that are not started yet: the CPU, the listeners and the journal of each.
+    waiting: Vec<(usize, Listeners, Journal)>,
+    acceptors: Vec<Acceptor>,
     logger: Logger,
     watchdog: Option<Watchdog>,
-    ended: tokio::sync::mpsc::Receiver<usize>,
+    ended: tokio::sync::mpsc::Receiver<Error>,
+    end: tokio::sync::mpsc::Sender<Error>,
 }
 
 /// What one shard gets of its own.
 struct Equipment {
     doorbell: Arc<Doorbell>,
-    listeners: ShardListeners,
+    listeners: Listeners,
     journal: Journal,
 }
 
 impl Fleet {
-    /// Starts the control plane's services, then all shards, then the watchdog.
+    /// Starts the control plane's services, then all shards, then the watchdog. Acceptors wait for the shards.
     pub fn start(
         configuration: &Configuration,
         directories: &Directories,
-        listeners: Vec<ShardListeners>,
+        placement: &Placement,
+        bound: Bound,
         control: &tokio::runtime::Runtime,
     ) -> Result<Fleet, Error> {
         let part = || start_error("the control plane");
@@ -70,11 +77,17 @@ impl Fleet {
         let (journal, reader) = ring(level);
         let mut readers = vec![reader];
         let mut equipment = Vec::new();
-        for listeners in listeners {
+        for listeners in bound.shards {
             let (journal, reader) = ring(level);
             readers.push(reader);
             let doorbell = Arc::new(Doorbell::new(false).map_err(part())?);
             equipment.push(Equipment { doorbell, listeners, journal });
+        }
+        let mut waiting = Vec::new();
+        for (listeners, cpu) in bound.acceptors.into_iter().zip(&placement.acceptors) {
+            let (journal, reader) = ring(level);
+            readers.push(reader);
+            waiting.push((*cpu, listeners, journal));
         }
         let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
         let lines = Arc::new(Lines::new(bells).map_err(part())?);
@@ -83,10 +96,11 @@ impl Fleet {
         control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
         control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
 
-        let (sender, ended) = tokio::sync::mpsc::channel(equipment.len().max(1));
-        let mut fleet = Fleet { journal, members: Vec::new(), logger, watchdog: None, ended };
+        let (end, ended) = tokio::sync::mpsc::channel(equipment.len() + waiting.len() + 1);
+        let (members, acceptors, sender) = (Vec::new(), Vec::new(), end.clone());
+        let mut fleet = Fleet { journal, members, waiting, acceptors, logger, watchdog: None, ended, end };
         for (number, equipment) in equipment.into_iter().enumerate() {
-            match start_shard(number, equipment, &common, directories, lines.clone()) {
+            match start_shard(number, equipment, placement, &common, directories, lines.clone()) {
                 Ok(member) => fleet.members.push(member),
                 Err(error) => {
                     fleet.stop(false);
@@ -97,7 +111,7 @@ impl Fleet {
         let watched = fleet.members.iter().map(|member| Watched::new(member.vitals.clone(), &member.thread));
         let watchdog = Watchdog::start(watched.collect(), move |shard| {
             // There is room for the news of every shard, and the first that ends takes the process with it.
-            let _ = sender.try_send(shard);
+            let _ = sender.try_send(Error::ShardEnded(shard));
         });
         fleet.watchdog = Some(watchdog.map_err(start_error("the watchdog"))?);
         Ok(fleet)
@@ -119,6 +133,22 @@ impl Fleet {
         Ok(started)
     }
 
+    /// Starts the acceptors, for shards that accept.
+    pub fn open_doors(&mut self, placement: &Placement) -> Result<(), Error> {
+        for (number, (cpu, listeners, journal)) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+            let mut doors = Vec::new();
+            for (server, (listeners, share)) in listeners.into_iter().zip(&placement.servers).enumerate() {
+                let shards = || share.shards.iter().map(|shard| self.members[*shard].berth.clone()).collect();
+                doors.extend(listeners.into_iter().map(|listener| Door { server, listener, shards: shards() }));
+            }
+            let end = self.end.clone();
+            let ended = move || drop(end.try_send(Error::AcceptorEnded(number)));
+            let acceptor = Acceptor::start(number, cpu, doors, journal, ended);
+            self.acceptors.push(acceptor.map_err(start_error(format!("acceptor {number} on CPU {cpu}")))?);
+        }
+        Ok(())
+    }
+
     /// Why a shard that has ended did so, if it says; nothing is watched any more.
     fn join(&mut self, number: usize) -> Option<io::Error> {
         if let Some(watchdog) = self.watchdog.take() {
@@ -127,17 +157,18 @@ impl Fleet {
         self.members.swap_remove(number).thread.join().ok()?.err()
     }
 
-    /// The first shard that ends by itself.
-    pub async fn ended(&mut self) -> usize {
+    /// The first shard or acceptor that ends by itself.
+    pub async fn ended(&mut self) -> Error {
         match self.ended.recv().await {
-            Some(shard) => shard,
-            // The watchdog has ended, which it does not do while it is asked.
+            Some(error) => error,
+            // There is a sender for as long as there is this.
             None => std::future::pending().await,
         }
     }
 
     /// Lets all shards come to rest, then ends the rest. After a shard was lost there is nothing to wait for.
     pub fn stop(self, in_order: bool) {
+        self.acceptors.into_iter().for_each(Acceptor::stop);
         for member in &self.members {
             member.stop.store(true, Ordering::Release);
             member.doorbell.ring();
@@ -162,16 +193,18 @@ impl Fleet {
 fn start_shard(
     number: usize,
     equipment: Equipment,
+    placement: &Placement,
     common: &Common<'_>,
     directories: &Directories,
     lines: Arc<Lines>,
 ) -> Result<Member, Error> {
     let ringpost = &common.configuration.ringpost;
     let Equipment { doorbell, listeners, journal } = equipment;
-    let cpu = ringpost.shards[number];
+    let cpu = placement.shards[number];
     let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
+    let berth = Arc::new(Berth::new(doorbell.clone(), vitals.clone()));
     let (sender, ready) = channel();
-    let adopted = adopted(number, ringpost.shards.len(), &directories.logs);
+    let adopted = adopted(number, placement.shards.len(), &directories.logs);
     let plan = Plan {
         number,
         log: directories.spool.join(log_name(number)),
@@ -182,6 +215,7 @@ fn start_shard(
         host: common.host.clone(),
         hold: ringpost.delivery.hold,
         servers: common.servers(listeners),
+        berth: berth.clone(),
         timeouts: timeouts(&ringpost.timeouts),
         grace: ringpost.shutdown_grace,
         lines,
@@ -199,5 +233,5 @@ fn start_shard(
     };
     let thread = GlommioMachine::start(setup, |machine| shard::run(machine, plan));
     let thread = thread.map_err(start_error(format!("shard {number} on CPU {cpu}")))?;
-    Ok(Member { cpu, doorbell, vitals, stop, thread, ready })
+    Ok(Member { cpu, berth, doorbell, vitals, stop, thread, ready })
 }

@@ -1,10 +1,11 @@
 //! What is made and held before anything runs: directories, the spool's lock, listening sockets.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, file_error};
-use super::placement::log_number;
+use super::placement::{Placement, log_number};
 use super::requirements;
 use crate::config::{Configuration, ServerSettings};
 use crate::io::glommio::BoundListener;
@@ -49,28 +50,46 @@ fn make_durably(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The sockets of one shard, by the place of their server.
-pub type ShardListeners = Vec<Vec<BoundListener>>;
+/// The sockets of one shard or acceptor, by the place of their server.
+pub type Listeners = Vec<Vec<BoundListener>>;
 
-/// Binds every address of every server once a shard, before anything runs.
-pub fn bind_all(configuration: &Configuration) -> Result<Vec<ShardListeners>, Error> {
-    let shards = configuration.ringpost.shards.len();
-    let mut all: Vec<ShardListeners> = (0..shards).map(|_| Vec::new()).collect();
-    for server in enabled(configuration) {
-        let mut of_shards: Vec<Vec<BoundListener>> = (0..shards).map(|_| Vec::new()).collect();
-        for address in &server.bind {
-            let mut address = *address;
-            for listeners in &mut of_shards {
-                let error = |error| Error::Bind { name: server.name.clone(), address, error };
-                let listener = BoundListener::bind(address, server.backlog).map_err(error)?;
-                // Port 0 asks for any: the first shard's choice is everyone's.
-                address = listener.local_address().map_err(error)?;
-                listeners.push(listener);
+/// All listening sockets.
+pub struct Bound {
+    /// Those of each shard.
+    pub shards: Vec<Listeners>,
+    /// Those of each acceptor.
+    pub acceptors: Vec<Listeners>,
+    /// The addresses of each server, ports that were chosen included.
+    pub addresses: Vec<Vec<SocketAddr>>,
+}
+
+/// Binds every address of every server once for each shard or acceptor that listens there, before anything runs.
+pub fn bind_all(configuration: &Configuration, placement: &Placement) -> Result<Bound, Error> {
+    let none = |count: usize| -> Vec<Listeners> {
+        let of_one = || placement.servers.iter().map(|_| Vec::new()).collect();
+        (0..count).map(|_| of_one()).collect()
+    };
+    let (shards, acceptors) = (none(placement.shards.len()), none(placement.acceptors.len()));
+    let mut bound = Bound { shards, acceptors, addresses: Vec::new() };
+    for (place, (server, share)) in enabled(configuration).zip(&placement.servers).enumerate() {
+        let mut addresses = server.bind.clone();
+        let (listening, who) = match share.acceptors.is_empty() {
+            true => (&mut bound.shards, &share.shards),
+            false => (&mut bound.acceptors, &share.acceptors),
+        };
+        for address in &mut addresses {
+            for number in who {
+                let error = |error| Error::Bind { name: server.name.clone(), address: *address, error };
+                let listener = BoundListener::bind(*address, server.backlog).map_err(error)?;
+                // Port 0 asks for any: the first one's choice is everyone's.
+                let bound_to = listener.local_address().map_err(error)?;
+                listening[*number][place].push(listener);
+                *address = bound_to;
             }
         }
-        all.iter_mut().zip(of_shards).for_each(|(shard, listeners)| shard.push(listeners));
+        bound.addresses.push(addresses);
     }
-    Ok(all)
+    Ok(bound)
 }
 
 /// The servers that are to be started.

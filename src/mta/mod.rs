@@ -1,9 +1,10 @@
 //! The process: what joins sessions, spool, container and delivery, on every core.
 //!
-//! `accept` takes connections, `gate` lets clients in, `connection` holds the dialogue, `spooler` sees accepted messages through, `core` is what they
+//! `accept` takes connections (`acceptor` where threads of their own do), `gate` lets clients in, `connection` holds the dialogue, `spooler` sees accepted messages through, `core` is what they
 //! share on one core, `serve` starts and stops it all.
 
 pub mod accept;
+pub mod acceptor;
 mod buffers;
 mod channel;
 pub mod connection;
@@ -22,4 +23,5 @@ pub mod requirements;
 pub mod serve;
 pub mod shard;
 pub mod spooler;
+pub mod topology;
 mod translate;

@@ -2,17 +2,17 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::announcement::{announcement, bound};
+use super::announcement::{announcement, described};
 use super::error::{Error, start_error};
 use super::fleet::Fleet;
 use super::holdings::{Directories, bind_all};
+use super::placement::Placement;
 use super::requirements;
+use super::topology;
+use super::translate::wishes;
 use crate::config::Configuration;
 use crate::control::journal::Level;
 use crate::control::signals::StopSignals;
-
-/// Threads of the control plane.
-const CONTROL_THREADS: usize = 2;
 
 /// The exit status after a second signal: that of a process that SIGTERM ended.
 const EXIT_AT_ONCE: i32 = 128 + libc::SIGTERM;
@@ -21,31 +21,35 @@ const EXIT_AT_ONCE: i32 = 128 + libc::SIGTERM;
 pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Result<(), Error> {
     requirements::check()?;
     let directories = Directories::prepare(configuration)?;
-    let listeners = bind_all(configuration)?;
-    let servers = bound(configuration, &listeners);
+    let placement = Placement::of(&topology::cpus(), &configuration.ringpost.shards, &wishes(configuration));
+    let bound = bind_all(configuration, &placement)?;
+    let servers = described(configuration, &bound);
+    // Every thread starts where this one may be; shards and acceptors then go to their own CPUs.
+    topology::stay_on(&placement.control_cpus).map_err(start_error("the control plane"))?;
     let control = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(CONTROL_THREADS)
+        .worker_threads(placement.control_threads)
         .thread_name("control")
         .enable_all()
         .build()
         .map_err(start_error("the control plane"))?;
     let mut signals = control.block_on(async { StopSignals::new() }).map_err(start_error("the control plane"))?;
 
-    let mut fleet = Fleet::start(configuration, &directories, listeners, &control)?;
-    let shards = match fleet.wait_until_ready() {
+    let mut fleet = Fleet::start(configuration, &directories, &placement, bound, &control)?;
+    let ready = fleet.wait_until_ready().and_then(|shards| fleet.open_doors(&placement).map(|()| shards));
+    let shards = match ready {
         Ok(shards) => shards,
         Err(error) => {
             fleet.stop(false);
             return Err(error);
         }
     };
-    announce(&announcement(configuration, &directories, &servers, &shards));
+    announce(&announcement(configuration, &directories, &servers, &shards, &placement));
     fleet.journal.note(Level::Info, now(), "started", &[("shards", &shards.len())]);
 
     let why = control.block_on(async {
         tokio::select! {
             signal = signals.next() => Ok(signal),
-            shard = fleet.ended() => Err(Error::ShardEnded(shard)),
+            error = fleet.ended() => Err(error),
         }
     });
     // A second signal ends the process at once: everything acknowledged is on stable storage already.

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::accept::accept;
+use super::accept::{accept, begin};
+use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
 use super::core::{Core, Server};
 use super::gate::Gate;
@@ -68,6 +69,8 @@ pub struct Plan {
     pub hold: bool,
     /// The servers.
     pub servers: Vec<ServerPlan>,
+    /// Where acceptors leave connections for it.
+    pub berth: Arc<Berth>,
     /// How long clients may take.
     pub timeouts: Timeouts,
     /// How long transactions may go on once it is to stop.
@@ -108,6 +111,7 @@ struct Shard {
     /// The own spool's first, then those of adopted logs.
     spoolers: Vec<(Spool<GlommioMachine>, Spooler<GlommioMachine>)>,
     servers: Vec<ServerPlan>,
+    berth: Arc<Berth>,
     grace: Duration,
     stop: Arc<AtomicBool>,
     stopping: Rc<Bell>,
@@ -143,22 +147,20 @@ impl Shard {
             hold: plan.hold,
         });
         let stopping = Rc::default();
-        let Plan { servers, grace, stop, .. } = plan;
-        Ok((Shard { core, client, spoolers, servers, grace, stop, stopping }, messages))
+        let Plan { servers, berth, grace, stop, .. } = plan;
+        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping }, messages))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
     async fn serve(mut self) {
-        self.answer_doorbell();
+        let servers = self.accept();
+        self.answer_doorbell(servers);
         self.spawn_pulse();
         if !self.core.hold {
             for (_, spooler) in &self.spoolers {
                 let spooler = spooler.clone();
                 self.core.machine.spawn(Class::Delivery, async move { spooler.run().await });
             }
-        }
-        for plan in std::mem::take(&mut self.servers) {
-            self.accept(plan);
         }
         let stopping = self.stopping.heard();
         if !self.stop.load(Ordering::Acquire) {
@@ -167,10 +169,16 @@ impl Shard {
         self.come_to_rest().await;
     }
 
-    fn answer_doorbell(&self) {
+    fn answer_doorbell(&self, servers: Vec<Rc<Server>>) {
+        let (core, berth) = (self.core.clone(), self.berth.clone());
         let (client, stop, stopping) = (self.client.clone(), self.stop.clone(), self.stopping.clone());
         self.core.machine.on_doorbell(move || {
             client.take_answers();
+            while let Some(Arrival { server, connection, peer }) = berth.take() {
+                if let Some(server) = servers.get(server) {
+                    begin(&core, server, connection.into_stream(), peer);
+                }
+            }
             if stop.load(Ordering::Acquire) {
                 stopping.ring();
             }
@@ -189,13 +197,19 @@ impl Shard {
         });
     }
 
-    fn accept(&self, plan: ServerPlan) {
-        let ServerPlan { name, settings, chain, idle_timeout, gate, listeners } = plan;
-        let server = Rc::new(Server { name, settings, chain, idle_timeout, gate });
-        for listener in listeners {
-            let accepting = accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
-            self.core.machine.spawn(Class::Intake, accepting);
-        }
+    /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
+    fn accept(&mut self) -> Vec<Rc<Server>> {
+        let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
+            let ServerPlan { name, settings, chain, idle_timeout, gate, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, gate });
+            for listener in listeners {
+                let accepting =
+                    accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
+                self.core.machine.spawn(Class::Intake, accepting);
+            }
+            server
+        });
+        servers.collect()
     }
 
     /// Lets transactions and deliveries that are under way end, within the grace, and brings all that was noted to the disk.

@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicU64;
 use super::core::Limit;
 use super::error::{Error, start_error};
 use super::gate::{Gate, PerClient};
-use super::holdings::{ShardListeners, enabled};
+use super::holdings::{Listeners, enabled};
 use super::pace::Timeouts;
+use super::placement::Wish;
 use super::requirements;
 use super::shard::ServerPlan;
 use super::spooler;
@@ -94,7 +95,7 @@ impl<'a> Common<'a> {
     }
 
     /// The servers as one shard gets them.
-    pub fn servers(&self, listeners: ShardListeners) -> Vec<ServerPlan> {
+    pub fn servers(&self, listeners: Listeners) -> Vec<ServerPlan> {
         let servers = enabled(self.configuration).zip(&self.gates).zip(listeners);
         servers.map(|((server, gate), listeners)| self.server(server, gate, listeners)).collect()
     }
@@ -128,6 +129,17 @@ impl<'a> Common<'a> {
             listeners,
         }
     }
+}
+
+/// What the servers ask for of cores and threads.
+pub fn wishes(configuration: &Configuration) -> Vec<Wish> {
+    let wish = |server: &ServerSettings| Wish {
+        name: server.name.clone(),
+        io_workers: server.io_workers,
+        boss_workers: server.boss_workers,
+        max_executors: server.max_executors,
+    };
+    enabled(configuration).map(wish).collect()
 }
 
 /// How long clients may take.

@@ -24,7 +24,7 @@ use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle}
 
 pub use disk::{RingDisk, RingFile};
 pub use ring::Ring;
-pub use stream::{BoundListener, Listener, TcpStream};
+pub use stream::{BoundListener, Listener, TakenConnection, TcpStream};
 
 use super::handover::Doorbell;
 use super::vitals::Vitals;

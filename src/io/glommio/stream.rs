@@ -73,11 +73,41 @@ impl BoundListener {
         self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
+    /// Accepting says that nobody is there instead of waiting.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        self.0.set_nonblocking(true)
+    }
+
+    /// The next connection and its peer, for a thread that is no core.
+    pub fn accept(&self) -> io::Result<(TakenConnection, SocketAddr)> {
+        let (socket, peer) = self.0.accept()?;
+        let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+        Ok((TakenConnection(socket), peer))
+    }
+
     /// Gives it to the core that this is called on.
     pub fn into_listener(self) -> Listener {
         use std::os::fd::FromRawFd;
         // SAFETY: the descriptor is a listening socket and from here on the listener's alone.
         Listener(unsafe { net::TcpListener::from_raw_fd(self.0.into_raw_fd()) })
+    }
+}
+
+impl AsRawFd for BoundListener {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A connection that was accepted, but not yet given to a core.
+pub struct TakenConnection(Socket);
+
+impl TakenConnection {
+    /// Gives it to the core that this is called on.
+    pub fn into_stream(self) -> TcpStream {
+        use std::os::fd::FromRawFd;
+        // SAFETY: the descriptor is a connected socket and from here on the stream's alone.
+        TcpStream(unsafe { net::TcpStream::from_raw_fd(self.0.into_raw_fd()) })
     }
 }
 
