@@ -70,6 +70,11 @@ fn read(client: &mut Client, expected: &[String]) -> Vec<String> {
     expected.iter().map_while(|_| client.try_line().ok()).collect()
 }
 
+/// The first line of the server: a client speaks when it was greeted.
+fn greeting(client: &mut Client, planned: &Planned) -> Vec<String> {
+    read(client, &planned.dialogue.expected()[..1])
+}
+
 /// The end of a dialogue: nothing more comes, and the connection ends.
 fn end(client: &mut Client, resets_allowed: bool) -> Result<(), String> {
     client.end_input();
@@ -84,6 +89,7 @@ fn end(client: &mut Client, resets_allowed: bool) -> Result<(), String> {
 /// Holds a dialogue with what the client sends cut by `cut`; each exchange must be answered before the next one begins.
 fn replay(process: &Process, planned: &Planned, cut: fn(&Exchange) -> Vec<&[u8]>) -> Result<(), String> {
     let mut client = dial(process, planned);
+    let mut said = greeting(&mut client, planned);
     let mut closes = false;
     for exchange in &planned.dialogue.exchanges {
         let octets = String::from_utf8_lossy(&exchange.client);
@@ -95,7 +101,8 @@ fn replay(process: &Process, planned: &Planned, cut: fn(&Exchange) -> Vec<&[u8]>
                 return Err(format!("sending {octets:?}: {error}"));
             }
         }
-        if let Some(difference) = difference(&exchange.server, &read(&mut client, &exchange.server)) {
+        said.extend(read(&mut client, &exchange.server[said.len()..]));
+        if let Some(difference) = difference(&exchange.server, &std::mem::take(&mut said)) {
             return Err(format!("after {octets:?}\n{difference}"));
         }
         closes = exchange.closed;
@@ -109,13 +116,11 @@ fn replay(process: &Process, planned: &Planned, cut: fn(&Exchange) -> Vec<&[u8]>
 fn replay_at_once(process: &Process, planned: &Planned) -> Result<(), String> {
     let mut client = dial(process, planned);
     let expected = planned.dialogue.expected();
-    // A client speaks when it was greeted.
-    let (greeting, replies) = expected.split_at(1);
-    let mut said = read(&mut client, greeting);
+    let mut said = greeting(&mut client, planned);
     client.try_send(&planned.dialogue.input()).map_err(|error| error.to_string())?;
     // A client that has nothing more to say is answered all the same.
     client.end_input();
-    said.extend(read(&mut client, replies));
+    said.extend(read(&mut client, &expected[said.len()..]));
     match difference(&expected, &said) {
         Some(difference) => Err(difference),
         None => end(&mut client, false),
