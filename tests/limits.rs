@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::client::Client;
@@ -129,4 +129,19 @@ fn a_client_that_never_gets_anywhere_is_told_and_disconnected() {
         });
     });
     process.stop();
+}
+
+#[test]
+fn clients_that_are_gone_before_they_are_taken_keep_nobody_waiting() {
+    let home = Home::new(&Conf::new().servers(vec![Server::smtp()]));
+    let process = home.start();
+    process.signal(libc::SIGSTOP);
+    for _ in 0..100 {
+        let client = TcpStream::connect(process.address(0)).unwrap();
+        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    process.signal(libc::SIGCONT);
+    process.connect(0).expect("QUIT", "221");
+    let log = process.stop();
+    assert!(!log.iter().any(|line| line.contains("accepting-paused")), "{log:?}");
 }

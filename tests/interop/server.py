@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -61,25 +62,43 @@ CONFIGURATION = {
 }
 
 
-class Ringpost:
-    """One server, which may be started again in the same home."""
+def wait_until(condition, what):
+    """Waits until a condition holds."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > until:
+            raise AssertionError(f"{what} did not come about within {PATIENCE} s")
+        time.sleep(0.02)
 
-    def __init__(self):
+
+class Ringpost:
+    """One server, which may be started again in the same home.
+
+    `smtp` is added to the SMTP server's element, `own` to that of ringpost.xml; `descriptors` is how many it may have at most.
+    """
+
+    def __init__(self, smtp="", own="", descriptors=None):
         parent = TARGET / "interop"
         parent.mkdir(parents=True, exist_ok=True)
         self.home = Path(tempfile.mkdtemp(prefix="home-", dir=parent))
         self.process = None
         self.smtp = self.lmtp = None
+        self.descriptor_limit = descriptors
         conf = self.home / "conf"
         conf.mkdir()
         for name, text in CONFIGURATION.items():
+            text = text.replace("</smtpserver>", smtp + "</smtpserver>").replace("</ringpost>", own + "</ringpost>")
             (conf / name).write_text(text.strip() + "\n")
 
     def start(self):
         """Starts it, and waits until it has said where it listens."""
         with open(self.home / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [RINGPOST, "--conf", self.home / "conf"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+                [RINGPOST, "--conf", self.home / "conf"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                preexec_fn=self._limit_descriptors,
             )
         announcement = ""
         while "\n  mail " not in announcement:
@@ -91,6 +110,23 @@ class Ringpost:
             ("127.0.0.1", int(re.search(rf"{protocol} +127\.0\.0\.1:(\d+)", announcement)[1]))
             for protocol in ("SMTP", "LMTP")
         )
+
+    def _limit_descriptors(self):
+        if self.descriptor_limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptor_limit, self.descriptor_limit))
+
+    def descriptors(self):
+        """How many descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def memory(self):
+        """Its resident memory in KiB."""
+        return int(re.search(r"VmRSS:\s*(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())[1])
+
+    def cpu(self):
+        """Seconds of processor time that it has taken."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
         """Stops it in order; anything but success is an error."""
@@ -138,16 +174,23 @@ class Ringpost:
             raise AssertionError(f"{len(files)} messages of {count} arrived for {user}:\n{self.log()}")
         return files
 
+    def wait_for_log(self, pattern):
+        """Waits until a line of its log matches."""
+        wait_until(lambda: re.search(pattern, (self.home / "log").read_text()), f"a line of the log with {pattern}")
+
     def log(self):
         """The end of its log."""
         return "".join((self.home / "log").read_text().splitlines(keepends=True)[-40:])
 
 
 class ServedTest(unittest.TestCase):
-    """A test with a server of its own."""
+    """A test with a server of its own, which is configured by what a class sets here."""
+
+    smtp = own = ""
+    descriptors = None
 
     def setUp(self):
-        self.server = Ringpost()
+        self.server = Ringpost(self.smtp, self.own, self.descriptors)
         self.addCleanup(self.server.remove)
         self.server.start()
 

@@ -25,12 +25,12 @@ class Reply:
 class Client:
     """A session. Use it in a with statement: it ends with QUIT."""
 
-    def __init__(self, address, hello="EHLO"):
-        self.socket = socket.create_connection(address, timeout=PATIENCE)
+    def __init__(self, address, hello="EHLO", source=None):
+        self.socket = socket.create_connection(address, timeout=PATIENCE, source_address=source and (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = self.socket.makefile("rb")
         self._expect(220, self.reply())
-        self.command(f"{hello} client.example.org", 250)
+        self.greeted = self.command(f"{hello} client.example.org", 250).text
 
     def __enter__(self):
         return self

@@ -116,10 +116,11 @@ impl TakenConnection {
 }
 
 impl Listener {
-    /// The next connection and its peer.
+    /// The next connection and its peer; [`io::ErrorKind::ConnectionAborted`] where the client is gone already.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let stream = self.0.accept().await?;
-        let peer = stream.peer_addr()?;
+        // One that was reset while it waited to be taken is handed out all the same, and has no peer.
+        let peer = stream.peer_addr().map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
         Ok((TcpStream(stream), peer))
     }
 }
