@@ -256,7 +256,8 @@ impl<M: Machine> Connection<M> {
     fn note_refused_message(&mut self, content: &Content, replies_before: usize) {
         let Some(message) = self.message.take() else { return };
         let reply = String::from_utf8_lossy(&self.replies[replies_before..]);
-        let reply = reply.trim_end();
+        // Over LMTP it stands there for each recipient.
+        let reply = reply.lines().next().unwrap_or_default();
         self.core.note(
             Level::Info,
             "refused",
