@@ -278,7 +278,7 @@ class Ringpost(Server):
 
     FILES = {
         "smtpserver.xml": """<smtpservers><smtpserver enabled="true"><jmxName>smtpserver</jmxName>
-            <bind>127.0.0.1:{port}</bind><handlerchain>
+            <bind>127.0.0.1:{port}</bind><verifyIdentity>disabled</verifyIdentity><handlerchain>
             <handler class="org.apache.james.smtpserver.fastfail.ValidRcptHandler"/>
             <handler class="org.apache.james.smtpserver.CoreCmdHandlerLoader"/>
             </handlerchain></smtpserver></smtpservers>""",
