@@ -64,3 +64,9 @@ class StormTest(ServedTest):
     def dial(self, source):
         client = socket.create_connection(self.server.smtp, PATIENCE, (source, 0))
         return client, client.recv(512)
+
+
+class StormThroughAnAcceptorTest(StormTest):
+    """The same where a thread of its own takes connections and hands them to the shards."""
+
+    smtp = StormTest.smtp + "<bossWorkerCount>1</bossWorkerCount>"
