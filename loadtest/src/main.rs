@@ -8,6 +8,7 @@ mod mark;
 mod process;
 mod reply;
 mod source;
+mod storm;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,8 @@ enum Command {
     Verify(verify::Options),
     /// Hold idle sessions and measure what they cost the server
     Idle(idle::Options),
+    /// Come and go very often, in every way, and tell whether the server kept to its limits
+    Storm(storm::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Source(options) => source::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Idle(options) => idle::run(&options),
+        Command::Storm(options) => storm::run(&options),
     };
     done.unwrap_or_else(|error| {
         eprintln!("loadtest: {error}");

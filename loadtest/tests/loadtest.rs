@@ -290,6 +290,28 @@ fn duration_and_signal_end_a_run_with_its_ledger_written() {
 }
 
 #[test]
+fn a_storm_finds_limits_exceeded_and_nothing_else() {
+    let to = serve(Manner::default());
+    let storm = |more: &[&str]| {
+        let base = ["storm", "--to", &to, "--connections", "200", "--at-once", "8", "--addresses", "2"];
+        loadtest(&[&base, more].concat())
+    };
+    let output = storm(&[]);
+    assert!(output.status.success() && text(&output).contains("200 connections from 2 addresses"), "{}", text(&output));
+    for (limit, most) in [("--limit", "8"), ("--limit-per-address", "100")] {
+        assert!(storm(&[limit, most]).status.success());
+    }
+    for (limit, found) in [("--limit", "8 were admitted at once"), ("--limit-per-address", "from one address were")] {
+        let output = storm(&[limit, "3"]);
+        assert!(!output.status.success() && text(&output).contains(found), "{}", text(&output));
+    }
+    let silent = serve(Manner { silent: true, ..Manner::default() });
+    let output =
+        loadtest(&["storm", "--to", &silent, "--connections", "20", "--at-once", "8", "--stall-timeout", "0.3"]);
+    assert!(text(&output).contains("given up"), "{}", text(&output));
+}
+
+#[test]
 fn idle_holds_its_sessions_and_measures_the_server() {
     let to = serve(Manner::default());
     let pid = std::process::id().to_string();

@@ -1,5 +1,6 @@
 """A ringpost of its own for a test: a home with a generated configuration, and ports that the kernel chose."""
 
+import contextlib
 import os
 import re
 import resource
@@ -84,6 +85,7 @@ class Ringpost:
         self.process = None
         self.smtp = self.lmtp = None
         self.descriptor_limit = descriptors
+        self.shards = 0
         conf = self.home / "conf"
         conf.mkdir()
         for name, text in CONFIGURATION.items():
@@ -106,6 +108,7 @@ class Ringpost:
             if not line:
                 raise AssertionError(f"ringpost did not start, it ended with {self.process.wait()}:\n{self.log()}")
             announcement += line
+        self.shards = announcement.count("\n  shard ")
         self.smtp, self.lmtp = (
             ("127.0.0.1", int(re.search(rf"{protocol} +127\.0\.0\.1:(\d+)", announcement)[1]))
             for protocol in ("SMTP", "LMTP")
@@ -115,9 +118,21 @@ class Ringpost:
         if self.descriptor_limit:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptor_limit, self.descriptor_limit))
 
+    def wait_until_prepared(self):
+        """Waits until each shard of a new spool has made its files; from then on idle servers have the same descriptors."""
+        wait_until(lambda: (self.home / "log").read_text().count(" spool-prepared ") == self.shards, "a prepared spool")
+
     def descriptors(self):
         """How many descriptors it has open."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def sockets(self):
+        """How many of them are sockets."""
+        count = 0
+        for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                count += os.readlink(descriptor).startswith("socket:")
+        return count
 
     def memory(self):
         """Its resident memory in KiB."""

@@ -1,6 +1,7 @@
 """HAProxy in front, as operators have it: it says by the PROXY protocol for whom it speaks, and looks whether the server lives."""
 
 import csv
+import signal
 import socket
 import subprocess
 import time
@@ -89,16 +90,17 @@ class HAProxyTest(BehindHAProxy):
 
     def test_checks_notice_when_the_server_is_gone_and_when_it_is_back(self):
         haproxy = self.start_haproxy("send-proxy-v2")
-        self.server.process.send_signal(19)
-        self.addCleanup(lambda: self.server.process.send_signal(18))
+        self.server.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(lambda: self.server.process.send_signal(signal.SIGCONT))
         wait_until(lambda: self.backend()["status"].startswith("DOWN"), "HAProxy noticing that the server is gone")
-        self.server.process.send_signal(18)
+        self.server.process.send_signal(signal.SIGCONT)
         wait_until(lambda: self.backend()["status"] == "UP", "HAProxy noticing that the server is back")
         with Client(haproxy):
             pass
 
     def test_many_short_connections(self):
         haproxy = self.start_haproxy("send-proxy-v2")
+        self.server.wait_until_prepared()
         before = self.server.descriptors()
 
         def come_and_go(number):

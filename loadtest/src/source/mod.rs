@@ -10,6 +10,7 @@ use crate::content::{Content, Framing};
 use crate::ledger::LedgerWriter;
 use clap::{ArgGroup, Args};
 use engine::{Ending, Engine};
+pub use report::Errors;
 use script::{Pace, Script};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;

@@ -55,6 +55,11 @@ impl Errors {
         }
     }
 
+    /// The texts, and how often each came.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.counts.iter().map(|(text, count)| (text.as_str(), *count))
+    }
+
     /// How many there were.
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
@@ -97,7 +102,7 @@ impl Report {
         let [p50, p90, p99, p999, max] = self.milliseconds();
         writeln!(text, "dot to 250   median {p50:.3}  p90 {p90:.3}  p99 {p99:.3}  p99.9 {p999:.3}  max {max:.3} ms")?;
         writeln!(text, "source CPU   {:.3} s per 10,000 messages", self.cpu_per_10k())?;
-        for (error, count) in &self.errors.counts {
+        for (error, count) in self.errors.texts() {
             writeln!(text, "error        {count} x {error}")?;
         }
         Ok(())
