@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::client::Client;
-use common::process::{Conf, Home, Process, Server};
+use common::process::{Conf, Home, Process, Server, eventually};
 
 /// The CPUs that each thread of this name, and a number behind it, may run on.
 fn affinity(process: &Process, name: &str) -> Vec<String> {
@@ -45,14 +45,21 @@ fn every_combination_serves() {
             assert!(process.announcement.contains(line), "{io} {boss} {executors}: {}", process.announcement);
         };
         let shards = (2 * io.min(all)).min(all);
-        let mut of_shards = affinity(&process, "shard-");
-        of_shards.dedup();
-        assert_eq!(of_shards.len(), shards);
-        assert_eq!(affinity(&process, "acceptor-").len(), boss.min(all));
-        assert_eq!(affinity(&process, "control").len(), executors);
-        for cpus in of_shards.iter().chain(&affinity(&process, "acceptor-")) {
-            assert!(cpus.parse::<usize>().is_ok(), "one CPU each, not {cpus}");
-        }
+        // A thread takes its name and its CPU once it runs, which may be after the announcement.
+        let settled = |name: &str, count: usize| {
+            let found = || Some(affinity(&process, name)).filter(|found| found.len() == count);
+            eventually(found).unwrap_or_else(|| panic!("{name}: {count}, not {:?}", affinity(&process, name)))
+        };
+        // The executor has a thread of its own beside each shard, of the same name.
+        let of_shards = || affinity(&process, "shard-").into_iter().collect::<BTreeSet<_>>();
+        eventually(|| (of_shards().len() == shards).then_some(())).expect("each on a CPU of its own");
+        settled("control", executors);
+        settled("acceptor-", boss.min(all));
+        let one_each = || {
+            let pinned = [affinity(&process, "shard-"), affinity(&process, "acceptor-")].concat();
+            pinned.iter().all(|cpus| cpus.parse::<usize>().is_ok()).then_some(())
+        };
+        eventually(one_each).expect("one CPU each");
         announced(if executors == 1 { "1 thread on CPU" } else { "threads on CPU" });
         if boss > 0 {
             announced("acceptor 0 on CPU");

@@ -1,0 +1,64 @@
+//! Whatever a client says, the session answers with whole replies and goes on, or closes.
+
+#![no_main]
+
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use ringpost::mail::{Content, MessageId, SessionId};
+use ringpost::smtp::line::LineReader;
+use ringpost::smtp::server::Session;
+use ringpost::smtp::server::question::{Step, Transfer, Verdict};
+use ringpost::smtp::server::settings::{Service, Settings};
+
+fn settings(protocol: Service) -> Settings {
+    Settings {
+        protocol,
+        hello_name: "localhost".into(),
+        max_message_octets: 1000,
+        max_recipients: 3,
+        max_line_octets: 1000,
+        default_domain: "localhost".into(),
+        ..Settings::default()
+    }
+}
+
+fuzz_target!(|input: (bool, Vec<u8>)| {
+    let (lmtp, octets) = input;
+    let service = if lmtp { Service::Lmtp } else { Service::Smtp };
+    let client = "192.0.2.1:2525".parse().expect("an address");
+    let mut session: Session<()> = Session::new(Arc::new(settings(service)), SessionId(1), client);
+    let mut lines = LineReader::new(1000);
+    let mut replies = Vec::new();
+    let mut rest = &octets[..];
+    let mut step = session.open(&mut replies);
+    loop {
+        step = match step {
+            Step::Receive => match lines.next(&mut rest) {
+                Some(line) => session.receive(line, &mut replies),
+                None => break,
+            },
+            Step::Ask(_) => session.answer(Verdict::Pass, &mut replies),
+            Step::ReceiveData(transfer) => {
+                if transfer.is_first() {
+                    session.begin(MessageId(1), 1);
+                }
+                match transfer {
+                    Transfer::Discard { .. } => Step::Receive,
+                    Transfer::Chunk { last: false, .. } => session.chunk_ended(&Content::default(), &mut replies),
+                    Transfer::Data | Transfer::Chunk { .. } => session.data_ended(&Content::default(), &mut replies),
+                }
+            }
+            Step::Store if lmtp => {
+                let count = session.recipients().len();
+                session.delivered((0..count).map(|_| Ok(())).collect(), &mut replies)
+            }
+            Step::Store => session.stored(Ok(()), &mut replies),
+            Step::Close => break,
+        };
+    }
+    for reply in replies.split_inclusive(|octet| *octet == b'\n') {
+        assert!(reply.ends_with(b"\r\n") && reply.len() <= 512, "{}", String::from_utf8_lossy(reply));
+        assert!(reply[..3].iter().all(u8::is_ascii_digit) && [b' ', b'-'].contains(&reply[3]));
+    }
+});
