@@ -15,11 +15,17 @@ fn settings(protocol: Service) -> Settings {
     Settings {
         protocol,
         hello_name: "localhost".into(),
+        greeting: None,
         max_message_octets: 1000,
         max_recipients: 3,
         max_line_octets: 1000,
+        require_hello: false,
+        require_brackets: false,
         default_domain: "localhost".into(),
-        ..Settings::default()
+        max_errors: 20,
+        max_unknown_commands: 10,
+        refuse_early_talkers: true,
+        disabled_features: Box::default(),
     }
 }
 
