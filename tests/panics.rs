@@ -22,7 +22,7 @@ use ringpost::delivery::Retry;
 use ringpost::directory::{Answer, Directory, Pending};
 use ringpost::hook::{Chain, Handler};
 use ringpost::io::Machine;
-use ringpost::io::glommio::{BoundListener, CoreSetup, GlommioMachine};
+use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine};
 use ringpost::io::handover::Doorbell;
 use ringpost::io::vitals::Vitals;
 use ringpost::io::wait::Bell;

@@ -17,7 +17,7 @@ use ringpost::control::client::Client;
 use ringpost::control::desk::{self, Lines};
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::directory::{Answer, Listed};
-use ringpost::io::glommio::{CoreSetup, GlommioMachine};
+use ringpost::io::metal::{CoreSetup, GlommioMachine};
 use ringpost::io::handover::Doorbell;
 use ringpost::io::vitals::Vitals;
 use ringpost::io::{Class, Machine};

@@ -1,6 +1,6 @@
 //! Turns the loop of a core that waits although it has work.
 //!
-//! glommio's executor may park with runnable tasks when its preemption timer is due at the wrong moment; nothing then wakes it
+//! The executor of a core may park with runnable tasks when its preemption timer is due at the wrong moment; nothing then wakes it
 //! but the next completion. From outside that shows as operations in flight and no progress. A signal with an empty handler
 //! interrupts the wait, and the loop turns.
 

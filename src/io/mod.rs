@@ -1,6 +1,6 @@
 //! The one seam between ringpost and the machine it runs on: network, disk, clock and tasks of one core.
 //!
-//! Everything above is generic over [`Machine`]; two of them exist: `glommio` (io_uring, one pinned executor a core) and
+//! Everything above is generic over [`Machine`]; two of them exist: `metal` (io_uring, one pinned glommio executor a core) and
 //! `sim` (seeded, with a virtual clock and a disk that tears and forgets). Nothing is `Send`: a machine belongs to its core.
 
 use std::future::Future;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub mod aligned;
 pub mod counts;
-pub mod glommio;
+pub mod metal;
 pub mod handover;
 pub mod sim;
 pub mod vitals;

@@ -11,7 +11,7 @@ use futures_lite::future::{or, yield_now};
 use super::core::{Core, Server};
 use super::gate::receive;
 use crate::control::journal::Level;
-use crate::io::glommio::{GlommioMachine, Listener, TcpStream};
+use crate::io::metal::{GlommioMachine, Listener, TcpStream};
 use crate::io::vitals::Vitals;
 use crate::io::wait::Bell;
 use crate::io::{Class, Machine};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::serve::now;
 use super::topology;
 use crate::control::journal::{Journal, Level};
-use crate::io::glommio::{BoundListener, TakenConnection};
+use crate::io::metal::{BoundListener, TakenConnection};
 use crate::io::handover::{Doorbell, Handover};
 use crate::io::vitals::Vitals;
 

@@ -23,7 +23,7 @@ use crate::control::journal::{Journal, Level, ring};
 use crate::control::logger::Logger;
 use crate::control::space;
 use crate::control::watchdog::{Watchdog, Watched};
-use crate::io::glommio::{CoreSetup, GlommioMachine};
+use crate::io::metal::{CoreSetup, GlommioMachine};
 use crate::io::handover::Doorbell;
 use crate::io::vitals::Vitals;
 

@@ -8,7 +8,7 @@ use super::error::{Error, file_error};
 use super::placement::{Placement, log_number};
 use super::requirements;
 use crate::config::{Configuration, ServerSettings, Steering};
-use crate::io::glommio::BoundListener;
+use crate::io::metal::BoundListener;
 
 /// The directories of an installation, made and held.
 pub struct Directories {

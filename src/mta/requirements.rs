@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Locked memory that a glommio executor insists on, in octets.
+/// Locked memory that an executor insists on, in octets.
 const LOCKED_MEMORY: u64 = 512 * 1024;
 
 /// Something that the machine does not offer.

@@ -21,7 +21,7 @@ use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
 use crate::hook::Chain;
-use crate::io::glommio::{BoundListener, GlommioMachine};
+use crate::io::metal::{BoundListener, GlommioMachine};
 use crate::io::wait::Bell;
 use crate::io::{Class, Machine};
 use crate::mail::IdSource;

@@ -21,7 +21,7 @@ use crate::delivery::Retry;
 use crate::directory::Listed;
 use crate::hook::{Chain, Handler};
 use crate::io::counts::Counts;
-use crate::io::glommio::BoundListener;
+use crate::io::metal::BoundListener;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::Container;
 use crate::spool;
