@@ -14,8 +14,8 @@ use std::time::Duration;
 use super::serve::now;
 use super::topology;
 use crate::control::journal::{Journal, Level};
-use crate::io::metal::{BoundListener, TakenConnection};
 use crate::io::handover::{Doorbell, Handover};
+use crate::io::metal::{BoundListener, TakenConnection};
 use crate::io::vitals::Vitals;
 
 /// Connections that wait for one shard to look at its queue.

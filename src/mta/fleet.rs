@@ -23,8 +23,8 @@ use crate::control::journal::{Journal, Level, ring};
 use crate::control::logger::Logger;
 use crate::control::space;
 use crate::control::watchdog::{Watchdog, Watched};
-use crate::io::metal::{CoreSetup, GlommioMachine};
 use crate::io::handover::Doorbell;
+use crate::io::metal::{CoreSetup, GlommioMachine};
 use crate::io::vitals::Vitals;
 
 /// How long a log that nobody reads is waited for at the end.
