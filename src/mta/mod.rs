@@ -1,7 +1,7 @@
 //! The process: what joins sessions, spool, container and delivery, on every core.
 //!
-//! `accept` takes connections (`acceptor` where threads of their own do), `gate` lets clients in, `connection` holds the dialogue, `spooler` sees accepted messages through, `core` is what they
-//! share on one core, `serve` starts and stops it all.
+//! `accept` takes connections (`acceptor` where threads of their own do), `gate` lets clients in, `connection` holds the
+//! dialogue, `spooler` sees accepted messages through, `core` is what they share on one core, `serve` starts and stops it all.
 
 pub mod accept;
 pub mod acceptor;
