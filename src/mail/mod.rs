@@ -9,9 +9,11 @@ pub mod id;
 pub mod limits;
 pub mod network;
 pub mod reply;
+pub mod tls;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
 pub use envelope::{BodyType, Client, Content, Envelope, Protocol};
 pub use id::{IdSource, MessageId, SessionId};
 pub use network::{Network, Networks};
 pub use reply::{EnhancedStatus, Reply, ReplyCode};
+pub use tls::{CipherSuite, Tls, TlsVersion};
