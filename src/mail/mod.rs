@@ -10,6 +10,7 @@ pub mod limits;
 pub mod network;
 pub mod reply;
 pub mod scram;
+pub mod tls;
 pub mod user;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
@@ -18,4 +19,5 @@ pub use id::{IdSource, MessageId, SessionId};
 pub use network::{Network, Networks};
 pub use reply::{EnhancedStatus, Reply, ReplyCode};
 pub use scram::ScramCredentials;
+pub use tls::{CipherSuite, Tls, TlsVersion};
 pub use user::{Password, Username};

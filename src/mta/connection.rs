@@ -151,6 +151,7 @@ impl<M: Machine> Connection<M> {
                 Step::Ask(question) => self.ask(&question).await,
                 Step::ReceiveData(transfer) => self.receive_data(transfer).await?,
                 Step::Store => self.store().await,
+                Step::StartTls => self.session.refuse_tls(&mut self.replies),
                 Step::Close => return Ok(()),
             };
             if self.replies.len() > REPLIES {

@@ -12,6 +12,8 @@
 //!                 or Close           └──────────▶ Receive   delivered ─────┘
 //! ```
 //!
+//! Beside these there is `StartTls`, after which comes `secured` or the end.
+//!
 //! Replies are only ever appended. The caller sends them when it is about to wait, so that pipelined commands (RFC 2920)
 //! are answered together and in order.
 
@@ -27,12 +29,14 @@ mod nonsense;
 mod rcpt;
 mod recipients;
 mod simple;
+mod start_tls;
 
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use self::nonsense::Nonsense;
+pub use self::start_tls::Secured;
 
 use self::nonsense::{Errors, is_binary, is_http};
 use self::question::{Interrupt, Question, Step, Transfer, Verdict};
@@ -51,6 +55,7 @@ pub struct Session<P> {
     id: SessionId,
     client: SocketAddr,
     hello: Option<Hello>,
+    secured: Option<Secured>,
     transaction: Option<Transaction>,
     turn: Turn,
     errors: Errors,
@@ -100,6 +105,8 @@ enum Turn {
     Content(Transfer),
     /// The message is being made durable.
     Store,
+    /// TLS is about to begin.
+    Tls,
     /// Nobody's: the session is over.
     Over,
 }
@@ -138,6 +145,7 @@ impl<P> Session<P> {
             id,
             client,
             hello: None,
+            secured: None,
             transaction: None,
             turn: Turn::Client,
             errors: Errors::default(),
@@ -227,6 +235,7 @@ impl<P> Session<P> {
                 address: self.client,
                 helo: self.hello.as_ref().map(|hello| hello.name.clone()).unwrap_or_default(),
                 protocol: self.hello.as_ref().map_or(self.protocol_before_hello(), |hello| hello.protocol),
+                tls: self.secured.map(|secured| secured.tls),
             },
         }
     }
@@ -297,6 +306,7 @@ impl<P> Session<P> {
             (Verb::Data, _) => self.data(argument, replies),
             (Verb::Bdat, _) => self.bdat(argument, replies),
             (Verb::Quit, _) => self.quit(argument, replies),
+            (Verb::StartTls, _) => self.start_tls(argument, replies),
             (Verb::Rset, _) => say(self.rset(argument), replies),
             (Verb::Noop, _) => say(replies::ok(), replies),
             (Verb::Vrfy, _) => say(simple::vrfy(argument), replies),
@@ -339,6 +349,7 @@ impl<P> Session<P> {
             Step::Receive | Step::ReceiveData(Transfer::Discard { .. }) => self.turn = Turn::Client,
             Step::ReceiveData(transfer) => self.turn = Turn::Content(transfer),
             Step::Store => self.turn = Turn::Store,
+            Step::StartTls => self.turn = Turn::Tls,
             Step::Close => self.turn = Turn::Over,
         }
         step

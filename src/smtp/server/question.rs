@@ -13,6 +13,9 @@ pub enum Step {
     ReceiveData(Transfer),
     /// Make the message durable, or deliver it, and tell by `stored` or `delivered`.
     Store,
+    /// Begin TLS: `begin_tls`, send, do the handshake, then `secured`; `refuse_tls` where anything came behind the command. If
+    /// the handshake fails, close without a word.
+    StartTls,
     /// Send what was replied and close the connection.
     Close,
 }
