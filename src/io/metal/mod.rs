@@ -5,6 +5,7 @@
 //! watchdog of the control plane interrupts a wait that should not be.
 
 mod disk;
+mod readiness;
 mod ring;
 mod stream;
 
@@ -106,6 +107,11 @@ impl GlommioMachine {
     /// Signs of life of this core.
     pub fn vitals(&self) -> &Arc<Vitals> {
         &self.0.setup.vitals
+    }
+
+    /// The ring of this core.
+    pub(super) fn ring(&self) -> &Ring {
+        &self.0.disk.ring
     }
 
     /// Takes in completions of the disk that nobody rang for, if there are any.
