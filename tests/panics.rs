@@ -144,6 +144,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         max_segments: 8,
         reserve_octets: 1 << 20,
         max_messages: 1000,
+        longest_delay: Duration::from_secs(60),
     };
     let opened =
         Spool::open(machine.clone(), &directory.join("spool"), layout, Box::new(|_| {})).await.expect("a spool");

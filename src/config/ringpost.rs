@@ -332,11 +332,11 @@ fn shards(section: &mut Section<'_>, host: &Host) -> Vec<usize> {
 }
 
 fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
-    let max_segments = count(section, "spool/maxSegments", 3, 65_536).unwrap_or(256);
+    let max_segments = count(section, "spool/maxSegments", 4, 65_536).unwrap_or(256);
     SpoolSettings {
         directory: home.join(section.read("spool/directory", value::path).unwrap_or_else(|| "var/spool".into())),
         segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),
-        prepared: count(section, "spool/prepared", 1, max_segments as u64 - 1).unwrap_or(1),
+        prepared: count(section, "spool/prepared", 1, max_segments as u64 - 3).unwrap_or(1),
         max_segments,
         reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
     }

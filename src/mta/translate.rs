@@ -80,6 +80,7 @@ impl<'a> Common<'a> {
             max_segments: ringpost.spool.max_segments as u32,
             reserve_octets: ringpost.spool.reserve_octets,
             max_messages: MESSAGES,
+            longest_delay: ringpost.delivery.retry.iter().copied().max().unwrap_or_default(),
         };
         let spooler = spooler::Settings {
             container: Container::local_delivery(),
