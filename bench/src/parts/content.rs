@@ -33,6 +33,7 @@ pub fn envelope(id: u64) -> Envelope {
             address: ([192, 0, 2, 1], 34567).into(),
             helo: "client.example.org".into(),
             protocol: Protocol::Esmtp,
+            tls: None,
         },
     }
 }

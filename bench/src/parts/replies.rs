@@ -50,11 +50,11 @@ fn many_lines(_: Size) -> Prepared {
 
 fn received(_: Size) -> Prepared {
     let (envelope, mut out) = (envelope(1), Vec::with_capacity(4096));
-    write_received(&envelope, "mx.example.org", &mut out);
+    write_received(&envelope, &envelope.recipients, "mx.example.org", &mut out);
     let (octets, whole) = (out.len() as u64, out.starts_with(b"Received: from ") && out.ends_with(b"\r\n"));
     let run = Box::new(move || {
         out.clear();
-        write_received(black_box(&envelope), "mx.example.org", &mut out);
+        write_received(black_box(&envelope), &envelope.recipients, "mx.example.org", &mut out);
         out.len() as u64
     });
     Prepared { octets, run, expected: if whole { octets } else { 0 } }
