@@ -50,7 +50,7 @@ pub struct SpoolSettings {
     pub directory: PathBuf,
     /// `segmentSize`: octets of one segment, a multiple of 4096.
     pub segment_octets: u64,
-    /// `prepared`: free segments, already written once, that each shard keeps ready beside the one for outcomes; 1 or more,
+    /// `prepared`: free segments, already written once, that each shard keeps ready beside the two for outcomes; 1 or more,
     /// or new mail would wait for ever.
     pub prepared: usize,
     /// `maxSegments`: most segments of one shard.

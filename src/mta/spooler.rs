@@ -174,16 +174,18 @@ impl<M: Machine> Spooler<M> {
         let recipients = &stored.message.envelope.recipients;
         let pending = stored.progress.pending();
         let places = pending.iter().map(|pending| pending.place);
-        let recipients = places
-            .filter_map(|place| Some(Recipient { place, mailbox: recipients.get(place as usize)?.clone() }));
+        let recipients =
+            places.filter_map(|place| Some(Recipient { place, mailbox: recipients.get(place as usize)?.clone() }));
         let mail = Mail { recipients: recipients.collect() };
         let (mut fates, mut outcomes) = (Vec::new(), Vec::new());
         for effect in self.0.settings.container.process(mail) {
             let Effect::DeliverLocally(recipient) = effect;
             let result = self.deliver(&stored, &recipient).await;
             self.note_result(&stored, &recipient, &result, purpose);
-            outcomes
-                .push(Outcome { recipient: recipient.place, result: self.outcome(&result, purpose, stored.progress.attempts()) });
+            outcomes.push(Outcome {
+                recipient: recipient.place,
+                result: self.outcome(&result, purpose, stored.progress.attempts()),
+            });
             fates.push((recipient.place, result.map_or(Fate::Failed, Fate::Delivered)));
         }
         guard.armed = false;
@@ -258,7 +260,8 @@ impl<M: Machine> Spooler<M> {
                 self.note(Level::Warning, "returned", &[("id", id), ("to", to), ("dsn", &"4.2.0"), ("text", error)]);
             }
             (Err(error), Purpose::Queue) => {
-                let again = format!("{}s", self.0.settings.retry.delay(stored.progress.attempts().saturating_add(1)).as_secs());
+                let again =
+                    format!("{}s", self.0.settings.retry.delay(stored.progress.attempts().saturating_add(1)).as_secs());
                 let fields: [(&'static str, &dyn std::fmt::Display); 6] = [
                     ("id", id),
                     ("to", to),

@@ -91,7 +91,10 @@ mod tests {
         assert!(!is_due(short(257, 2)), "too little would be won");
         assert!(is_due(short(300, 1)));
         assert!(!is_due(short(310, 1)), "nothing would be won");
-        assert!(is_due(Usage { current_live: 20 * MIB, ..short(310, 1) }), "what is dead in the current one is won in time");
+        assert!(
+            is_due(Usage { current_live: 20 * MIB, ..short(310, 1) }),
+            "what is dead in the current one is won in time"
+        );
     }
 
     #[test]

@@ -118,7 +118,9 @@ impl<M: Machine> Spool<M> {
         })??;
         match standing {
             Standing::Busy => return None,
-            Standing::Waiting(due) if due <= machine.now() && id.made_at() > spared && !self.log().is_full() => return None,
+            Standing::Waiting(due) if due <= machine.now() && id.made_at() > spared && !self.log().is_full() => {
+                return None;
+            }
             Standing::Waiting(_) | Standing::Held => {}
         }
         self.stand(id, Standing::Busy);

@@ -349,7 +349,14 @@ mod tests {
     const LOG: &str = "/log";
 
     fn settings(segment_octets: u64) -> Settings {
-        Settings { segment_octets, prepared: 1, max_segments: 16, reserve_octets: 0, max_messages: 100, longest_delay: Duration::from_secs(60) }
+        Settings {
+            segment_octets,
+            prepared: 1,
+            max_segments: 16,
+            reserve_octets: 0,
+            max_messages: 100,
+            longest_delay: Duration::from_secs(60),
+        }
     }
 
     async fn open(machine: SimMachine, segment_octets: u64) -> Opened<SimMachine> {
@@ -370,6 +377,7 @@ mod tests {
                 address: "192.0.2.1:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
+                tls: None,
             },
         }
     }

@@ -82,10 +82,15 @@ impl Progress {
             let Ok(at) = pending.binary_search_by_key(&outcome.recipient, |pending| pending.place) else { continue };
             match &outcome.result {
                 OutcomeResult::Deferred { not_before, attempts, reason } => {
-                    let known = pending.iter().find_map(|other| other.reason.clone().filter(|known| **known == **reason));
+                    let known =
+                        pending.iter().find_map(|other| other.reason.clone().filter(|known| **known == **reason));
                     let reason = known.unwrap_or_else(|| reason.as_ref().into());
-                    pending[at] =
-                        Pending { place: outcome.recipient, attempts: *attempts, not_before: *not_before, reason: Some(reason) };
+                    pending[at] = Pending {
+                        place: outcome.recipient,
+                        attempts: *attempts,
+                        not_before: *not_before,
+                        reason: Some(reason),
+                    };
                 }
                 OutcomeResult::Delivered | OutcomeResult::Returned | OutcomeResult::Removed => {
                     pending.remove(at);

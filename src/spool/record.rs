@@ -431,7 +431,7 @@ pub fn outcomes(header: &Header, record: &[u8]) -> Result<Vec<Outcome>, Malforme
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Client, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::mail::{BodyType, CipherSuite, Client, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion};
     use crate::spool::outcome::OutcomeResult;
     use proptest::prelude::*;
 
@@ -450,6 +450,7 @@ mod tests {
                 address: "[2001:db8::1]:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
+                tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
             },
         }
     }
@@ -487,7 +488,7 @@ mod tests {
             with in 0u8..4,
             chain in 0usize..4,
         ) {
-            let origin = (with & 1 > 0).then(|| Origin { parent: MessageId(76), places });
+            let origin = (with & 1 > 0).then_some(Origin { parent: MessageId(76), places });
             let progress = (with & 2 > 0).then(|| {
                 let mut progress = Progress::new(1);
                 let reason = "full".into();

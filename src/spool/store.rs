@@ -339,4 +339,3 @@ impl<M: Machine> Spool<M> {
         }
     }
 }
-

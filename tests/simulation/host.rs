@@ -299,6 +299,7 @@ fn server(protocol: Service) -> Rc<Server> {
         max_errors: 20,
         max_unknown_commands: 10,
         refuse_early_talkers: true,
+        start_tls: false,
         disabled_features: Box::default(),
     };
     Rc::new(Server {
@@ -307,6 +308,6 @@ fn server(protocol: Service) -> Rc<Server> {
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: IDLE,
         graceful: true,
-        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None },
+        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None, descriptors: usize::MAX },
     })
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ringpost::io::Machine;
 use ringpost::io::sim::{Random, SimMachine, World};
-use ringpost::mail::{BodyType, Client, Content, Envelope, IdSource, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+use ringpost::mail::{
+    BodyType, Client, Content, Envelope, IdSource, Mailbox, MessageId, Protocol, ReversePath, SessionId,
+};
 use ringpost::spool::{Opened, Outcome, OutcomeResult, Spool};
 
 use super::host::{SPOOL, spool_settings};
@@ -40,6 +42,7 @@ fn envelope(id: MessageId, now: u64) -> Envelope {
             address: "192.0.2.1:25".parse().expect("an address"),
             helo: "client.example".into(),
             protocol: Protocol::Esmtp,
+            tls: None,
         },
     }
 }
