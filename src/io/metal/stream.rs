@@ -44,7 +44,7 @@ impl TcpStream {
 impl TcpStream {
     /// The number of its descriptor.
     pub fn descriptor(&self) -> usize {
-        usize::try_from(self.0.as_raw_fd()).unwrap_or(usize::MAX)
+        usize::try_from(self.socket.as_raw_fd()).unwrap_or(usize::MAX)
     }
 }
 
