@@ -152,7 +152,11 @@ async fn without_virtual_hosting_a_user_is_the_same_in_every_domain() {
     assert_eq!(bench.login("YOU", "sesame").await, Proof::Proved(name("you")));
     assert_eq!(bench.login("you@x", "sesame").await, Proof::Refused);
     for (from, expected) in [("you@y", true), ("info@x", true), ("me@x", false)] {
-        assert_eq!(bench.keeper.may_send_as(&name("you"), &mailbox(from)).await.expect("an answer"), expected, "{from}");
+        assert_eq!(
+            bench.keeper.may_send_as(&name("you"), &mailbox(from)).await.expect("an answer"),
+            expected,
+            "{from}"
+        );
     }
     assert!(bench.refuses(Command::AddUser(name("me@x"), None)).await.contains("before the @"));
 }
