@@ -53,7 +53,6 @@ pub struct LdapSettings {
     pub pool_size: u32,
 }
 
-const WITH_AUTH: &str = "it is used with AUTH, which ringpost does not do yet";
 const HASHED: &str =
     "how the hashes of `ringpost user import` were made where they do not say it; new passwords are hashed by argon2id";
 const LDAP: &str = "it is used with LDAP, which ringpost does not do yet";
@@ -70,7 +69,9 @@ pub const KEYS: &[Key] = &[
     key("enableAliases").default("true").meaningless("James does not read it any more; aliases are mappings"),
     key("administratorId").often(),
     key("administratorIds/administratorId").often(),
-    key("verifyFailureDelay").default("0s").waits(WITH_AUTH),
+    key("verifyFailureDelay")
+        .default("0s")
+        .differently("limits/authFailureDelay of ringpost.xml is the least, 30 seconds are the most"),
     key("@ldapHost").waits(LDAP),
     key("@ldapHosts").waits(LDAP),
     key("@principal").waits(LDAP),

@@ -15,6 +15,7 @@ use super::buffers::Buffers;
 use super::core::{Core, Server};
 use super::figures::{Figures, Snapshot};
 use super::gate::Gate;
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::client::Client;
@@ -48,6 +49,8 @@ pub struct ServerPlan {
     pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
+    /// Who is believed.
+    pub logins: Logins,
     /// Where it listens on this shard.
     pub listeners: Vec<BoundListener>,
 }
@@ -204,6 +207,7 @@ impl Shard {
                 core.machine.reap();
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
+                spoolers.iter().for_each(|(spool, _)| spool.pulse());
                 figures.set(Snapshot {
                     accepted: core.accepted.get(),
                     delivered: spoolers.iter().map(|(_, spooler)| spooler.delivered()).sum(),
@@ -219,8 +223,8 @@ impl Shard {
     /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
     fn accept(&mut self) -> Vec<Rc<Server>> {
         let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
-            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, listeners } = plan;
-            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate });
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, logins, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, logins });
             for listener in listeners {
                 let accepting =
                     accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
@@ -293,6 +297,11 @@ fn note_spool(journal: &Journal, now: u64, spool: &str, event: &LogEvent) {
         }
         LogEvent::NoSegment(error) => {
             journal.note(Level::Warning, now, "spool-full", &[("spool", &spool), ("text", error)]);
+        }
+        LogEvent::NotRemoved(segment, error) => {
+            let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+                [("spool", &spool), ("segment", &segment.display()), ("text", error)];
+            journal.note(Level::Warning, now, "segment-not-removed", &fields);
         }
         LogEvent::Prepared { segments, direct } => {
             let fields: [(&'static str, &dyn std::fmt::Display); 3] =

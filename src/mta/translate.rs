@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
+use super::backoff::Backoff;
 use super::core::Limit;
 use super::error::{Error, start_error};
 use super::gate::{Gate, PerClient};
 use super::holdings::{Listeners, enabled};
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::placement::Wish;
 use super::requirements;
-use super::settings::session_settings;
+use super::settings::{chain, session_settings};
 use super::shard::ServerPlan;
 use super::spooler;
+use crate::config::ringpost::FAILURE_DELAY_MOST;
 use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
 use crate::control::journal::Level;
 use crate::control::logger::Format;
 use crate::control::space;
 use crate::delivery::Retry;
-use crate::hook::{Chain, Handler};
 use crate::io::counts::Counts;
 use crate::io::metal::BoundListener;
 use crate::mailet::Container;
@@ -59,6 +62,8 @@ pub struct Common<'a> {
     pub free_octets: Arc<AtomicU64>,
     /// Who is let in by each server, over all shards.
     gates: Vec<Gate>,
+    /// Who is believed by all servers.
+    logins: Logins,
 }
 
 impl<'a> Common<'a> {
@@ -71,6 +76,7 @@ impl<'a> Common<'a> {
             max_segments: ringpost.spool.max_segments as u32,
             reserve_octets: ringpost.spool.reserve_octets,
             max_messages: MESSAGES,
+            longest_delay: ringpost.delivery.retry.iter().copied().max().unwrap_or_default(),
         };
         let spooler = spooler::Settings {
             container: Container::local_delivery(),
@@ -79,10 +85,14 @@ impl<'a> Common<'a> {
         };
         let host = enabled(configuration).next().map_or("localhost", |server| &server.hello_name).into();
         let gates = gates(configuration);
+        let logins = Logins {
+            backoff: Arc::new(Backoff::new(ringpost.limits.ipv6_prefix)),
+            failure_delay: failure_delay(configuration),
+        };
         let directory = &ringpost.spool.directory;
         let octets = space::free_octets(directory).map_err(start_error("the watch over the spool's disk"))?;
         let free_octets = Arc::new(AtomicU64::new(octets));
-        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, gates, free_octets })
+        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, gates, logins, free_octets })
     }
 
     /// The servers as one shard gets them.
@@ -95,14 +105,20 @@ impl<'a> Common<'a> {
         ServerPlan {
             name: server.name.as_str().into(),
             settings: Arc::new(session_settings(self.configuration, server)),
-            // Recipients are checked and relaying is refused whether or not the chain names the handlers.
-            chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
+            chain: chain(server),
             idle_timeout: server.idle_timeout,
             graceful: server.graceful_shutdown,
             gate: gate.clone(),
+            logins: self.logins.clone(),
             listeners,
         }
     }
+}
+
+/// The longer of James' `verifyFailureDelay` and our own, within bounds.
+fn failure_delay(configuration: &Configuration) -> Duration {
+    let james = configuration.users.as_ref().map_or(Duration::ZERO, |users| users.verify_failure_delay);
+    james.max(configuration.ringpost.limits.auth_failure_delay).min(FAILURE_DELAY_MOST)
 }
 
 /// What the servers ask for of cores and threads.
@@ -122,9 +138,16 @@ pub fn timeouts(settings: &TimeoutSettings) -> Timeouts {
     Timeouts { proxy_header, command_line, transaction, session, content_rate, content_window }
 }
 
+/// Descriptors that shards may need at any time: for segments, deliveries (a file and a directory each), and what they began with.
+fn own_descriptors(configuration: &Configuration) -> usize {
+    let ringpost = &configuration.ringpost;
+    ringpost.shards.len() * (ringpost.spool.max_segments + 2 * ringpost.delivery.concurrency + 32) + 64
+}
+
 /// Who is let in by each server. The table of clients is there only where a server asks for it.
 fn gates(configuration: &Configuration) -> Vec<Gate> {
     let limits = &configuration.ringpost.limits;
+    let descriptors = requirements::descriptors_for_connections(own_descriptors(configuration));
     let asked = enabled(configuration).any(|server| server.connection_limit_per_ip.is_some());
     let counts = asked.then(|| Counts::new(requirements::descriptors()));
     let per_client = |place: usize, server: &ServerSettings| {
@@ -135,6 +158,7 @@ fn gates(configuration: &Configuration) -> Vec<Gate> {
         connections: Arc::new(Limit::new(server.connection_limit.unwrap_or(0))),
         per_client: per_client(place, server),
         unnamed: server.proxy.required.then(|| Arc::new(Limit::new(limits.without_header))),
+        descriptors,
     };
     enabled(configuration).enumerate().map(gate).collect()
 }

@@ -12,11 +12,13 @@ use ringpost::directory::Listed;
 use ringpost::hook::{Chain, Handler};
 use ringpost::io::sim::{ClientEnd, Random, SimMachine, World};
 use ringpost::io::{Class, Machine};
-use ringpost::mail::{IdSource, Mailbox};
+use ringpost::mail::{IdSource, Mailbox, Networks};
 use ringpost::mailet::Container;
+use ringpost::mta::backoff::Backoff;
 use ringpost::mta::connection::converse;
 use ringpost::mta::core::{Core, Limit, Server};
 use ringpost::mta::gate::Gate;
+use ringpost::mta::login::Logins;
 use ringpost::mta::spooler::{Settings, Spooler};
 use ringpost::smtp::server::settings::{self, Service};
 use ringpost::spool::{self, Spool};
@@ -63,7 +65,14 @@ struct Running {
 
 /// Settings of a spool with segments of so many octets.
 pub fn spool_settings(segment_octets: u64) -> spool::Settings {
-    spool::Settings { segment_octets, prepared: 1, max_segments: 64, reserve_octets: 0, max_messages: 10_000 }
+    spool::Settings {
+        segment_octets,
+        prepared: 1,
+        max_segments: 64,
+        reserve_octets: 0,
+        max_messages: 10_000,
+        longest_delay: Duration::from_secs(600),
+    }
 }
 
 impl Host {
@@ -268,6 +277,7 @@ fn start_tasks(core: &Rc<Core<SimMachine>>) {
     machine.spawn(Class::Intake, async move {
         loop {
             pulsing.patience.pulse(pulsing.machine.now());
+            pulsing.spool.pulse();
             pulsing.machine.sleep(PULSE).await;
         }
     });
@@ -292,6 +302,9 @@ fn server(protocol: Service) -> Rc<Server> {
         max_unknown_commands: 10,
         refuse_early_talkers: true,
         start_tls: false,
+        auth: None,
+        authorized: Networks::default(),
+        asks_about_content: false,
         disabled_features: Box::default(),
     };
     Rc::new(Server {
@@ -300,6 +313,7 @@ fn server(protocol: Service) -> Rc<Server> {
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: IDLE,
         graceful: true,
-        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None },
+        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None, descriptors: usize::MAX },
+        logins: Logins { backoff: Arc::new(Backoff::new(64)), failure_delay: Duration::ZERO },
     })
 }
