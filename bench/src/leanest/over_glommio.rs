@@ -4,8 +4,8 @@ use super::batch::{BATCH, Memory, Offsets};
 use super::conversation::{Conversation, Shared, Step};
 use super::{Serving, Setup};
 use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net;
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
+use glommio::net;
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::io::handover::Doorbell;
 use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine, Listener, RingFile, TcpStream};
@@ -205,12 +205,7 @@ async fn serve_by_ring(machine: GlommioMachine, listener: BoundListener, setup: 
     serve(machine, listener, setup, medium).await
 }
 
-async fn serve<D: Medium>(
-    machine: GlommioMachine,
-    listener: impl Door,
-    setup: &Setup,
-    medium: D,
-) -> io::Result<()> {
+async fn serve<D: Medium>(machine: GlommioMachine, listener: impl Door, setup: &Setup, medium: D) -> io::Result<()> {
     let maker = medium.clone();
     let core = Rc::new(Core {
         shared: RefCell::new(Shared::new(move |octets| maker.fresh(octets))),
