@@ -120,7 +120,8 @@ async fn run(
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: Duration::from_secs(60),
         graceful: true,
-        gate: Gate { connections: limit, per_client: None, unnamed: None },
+        gate: Gate { connections: limit, per_client: None, unnamed: None, proxy_first: true },
+        tls: None,
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();

@@ -1,5 +1,6 @@
 //! What the configuration says about a server's sessions, in the words of the session.
 
+use crate::config::server::tls::TlsStart;
 use crate::config::{Configuration, Protocol, ServerSettings};
 use crate::smtp::server::settings::{Service, Settings};
 
@@ -22,7 +23,7 @@ pub fn session_settings(configuration: &Configuration, server: &ServerSettings) 
         max_errors: limits.errors,
         max_unknown_commands: limits.unknown_commands,
         refuse_early_talkers: limits.refuse_early_talkers,
-        start_tls: false,
+        start_tls: server.tls.as_ref().is_some_and(|tls| tls.start == TlsStart::Command),
         disabled_features: server.disabled_features.as_slice().into(),
     }
 }

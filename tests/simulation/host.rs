@@ -300,6 +300,7 @@ fn server(protocol: Service) -> Rc<Server> {
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: IDLE,
         graceful: true,
-        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None },
+        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None, proxy_first: true },
+        tls: None,
     })
 }
