@@ -268,7 +268,8 @@ fn start_tls_is_offered_until_it_is_used_and_nothing_said_before_counts_after_it
         let tls = driver.messages[0].envelope.client.tls;
         assert_eq!(tls, Some(secured().tls));
         let mut received = Vec::new();
-        write_received(&driver.messages[0].envelope, "mx.example", &mut received);
+        let envelope = &driver.messages[0].envelope;
+        write_received(envelope, &envelope.recipients, "mx.example", &mut received);
         assert!(String::from_utf8_lossy(&received).contains(&format!("with {protocol} id ")));
     }
 }

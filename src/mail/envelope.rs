@@ -51,7 +51,7 @@ pub struct Envelope {
     pub received_at: u64,
     /// Where failures are reported to.
     pub reverse_path: ReversePath,
-    /// Where it is to go, in the order of the RCPT commands, duplicates included; never empty once content is received.
+    /// Where it is to go, after the rewrite table, in the order of the RCPT commands; never empty once content is received.
     pub recipients: Vec<Mailbox>,
     /// The declared kind of content.
     pub body: BodyType,

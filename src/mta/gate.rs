@@ -24,6 +24,9 @@ pub struct Gate {
     pub unnamed: Option<Arc<Limit>>,
     /// The proxy speaks in clear, before TLS that the connection begins with; otherwise inside.
     pub proxy_first: bool,
+    /// Connections have descriptors below this one. The kernel gives the lowest that is free, so those above stay with the spool
+    /// and the mailboxes, however many clients come.
+    pub descriptors: usize,
 }
 
 /// How many connections one client may have.

@@ -1,13 +1,14 @@
 //! The trace field that a message is given when it comes in (RFC 5321 §4.4).
 
-use crate::mail::{Client, Domain, Envelope, Protocol, Tls, date::Date, limits::TEXT_LINE_OCTETS};
+use crate::mail::{Client, Domain, Envelope, Mailbox, Protocol, Tls, date::Date, limits::TEXT_LINE_OCTETS};
 
 /// Octets of a name that the field repeats from elsewhere: enough for any domain, and little enough that no line of the
 /// field comes near [`TEXT_LINE_OCTETS`].
 const NAME_OCTETS: usize = 255;
 
-/// Writes the field with its last CR LF to the end of `out`. `hello_name` is this server's own name.
-pub fn write_received(envelope: &Envelope, hello_name: &str, out: &mut Vec<u8>) {
+/// Writes the field with its last CR LF to the end of `out`. `named` are the recipients as the client named them: what the
+/// rewrite table made of them is nobody's business. `hello_name` is this server's own name.
+pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, out: &mut Vec<u8>) {
     let start = out.len();
     let text = format!(
         "Received: from {} ({})\r\n{}\tby {} (ringpost) with {} id {}{}{}\r\n",
@@ -17,7 +18,7 @@ pub fn write_received(envelope: &Envelope, hello_name: &str, out: &mut Vec<u8>) 
         name(hello_name),
         with(envelope),
         envelope.id,
-        recipient(envelope),
+        recipient(envelope, named),
         Date::from_micros(envelope.received_at).rfc5322(),
     );
     out.extend_from_slice(text.as_bytes());
@@ -25,8 +26,8 @@ pub fn write_received(envelope: &Envelope, hello_name: &str, out: &mut Vec<u8>) 
 }
 
 /// `for <recipient>` where there is one alone, so that nobody learns of the others, and the end of the line before the date.
-fn recipient(envelope: &Envelope) -> String {
-    match envelope.recipients.as_slice() {
+fn recipient(envelope: &Envelope, named: &[Mailbox]) -> String {
+    match named {
         // A recipient that a message without SMTPUTF8 cannot name is left out.
         [recipient] if recipient.is_ascii() || envelope.smtputf8 => format!("\r\n\tfor <{recipient}>; "),
         _ => ";\r\n\t".to_owned(),
@@ -70,7 +71,7 @@ fn name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, CipherSuite, Mailbox, MessageId, ReversePath, SessionId, TlsVersion};
+    use crate::mail::{BodyType, CipherSuite, MessageId, ReversePath, SessionId, TlsVersion};
 
     fn envelope(address: &str, helo: &str, recipients: &[&str]) -> Envelope {
         Envelope {
@@ -92,7 +93,7 @@ mod tests {
 
     fn written(envelope: &Envelope) -> String {
         let mut out = b"before ".to_vec();
-        write_received(envelope, "mx.example", &mut out);
+        write_received(envelope, &envelope.recipients, "mx.example", &mut out);
         String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned()
     }
 

@@ -27,6 +27,7 @@ mod helo;
 mod mail;
 mod nonsense;
 mod rcpt;
+mod recipients;
 mod simple;
 mod start_tls;
 
@@ -39,6 +40,7 @@ pub use self::start_tls::Secured;
 
 use self::nonsense::{Errors, is_binary, is_http};
 use self::question::{Interrupt, Question, Step, Transfer, Verdict};
+use self::recipients::Recipients;
 use self::settings::{Service, Settings};
 use super::command::{Command, CommandError, Verb};
 use super::line::Line;
@@ -72,7 +74,7 @@ struct Hello {
 #[derive(Debug, Default)]
 struct Transaction {
     reverse_path: ReversePath,
-    recipients: Vec<Mailbox>,
+    recipients: Recipients,
     body: BodyType,
     smtputf8: bool,
     chunks: Chunks,
@@ -187,6 +189,7 @@ impl<P> Session<P> {
         let refused = |reply: Reply, usual: fn() -> Reply| if reply.code().refuses() { reply } else { usual() };
         let step = match verdict {
             Verdict::Pass | Verdict::Accept => say(self.accept(pending), replies),
+            Verdict::Rewrite(targets) => say(self.accept_rewritten(pending, targets), replies),
             Verdict::Deny(reply) => say(refused(reply, replies::denied), replies),
             Verdict::DenySoft(reply) => say(refused(reply, replies::denied_softly), replies),
             Verdict::Disconnect(reply) => {
@@ -225,7 +228,7 @@ impl<P> Session<P> {
             session: self.id,
             received_at: now_micros,
             reverse_path: transaction.reverse_path.clone(),
-            recipients: transaction.recipients.clone(),
+            recipients: transaction.recipients.targets().to_vec(),
             body: transaction.body,
             smtputf8: transaction.smtputf8,
             client: Client {
@@ -275,9 +278,9 @@ impl<P> Session<P> {
         self.transaction.as_ref().map(|transaction| &transaction.reverse_path)
     }
 
-    /// The recipients accepted in the transaction so far, in order.
+    /// The recipients accepted in the transaction so far, in order and as the client named them.
     pub fn recipients(&self) -> &[Mailbox] {
-        self.transaction.as_ref().map_or(&[], |transaction| &transaction.recipients)
+        self.transaction.as_ref().map_or(&[], |transaction| transaction.recipients.named())
     }
 
     /// The message whose content is being received or stored.
@@ -329,6 +332,13 @@ impl<P> Session<P> {
         match pending {
             Pending::Sender(transaction) => self.accept_sender(transaction),
             Pending::Recipient(recipient) => self.accept_recipient(recipient),
+        }
+    }
+
+    fn accept_rewritten(&mut self, pending: Pending, targets: Vec<Mailbox>) -> Reply {
+        match pending {
+            Pending::Recipient(recipient) if !targets.is_empty() => self.rewrite_recipient(recipient, targets),
+            pending => self.accept(pending),
         }
     }
 

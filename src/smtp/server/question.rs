@@ -70,6 +70,8 @@ pub enum Verdict {
     Pass,
     /// Accepted, and nothing else is to be asked.
     Accept,
+    /// Accepted; mail for this recipient goes to these mailboxes, of which there is one or more.
+    Rewrite(Vec<Mailbox>),
     /// Refused for ever, with this reply.
     Deny(Reply),
     /// Refused for now, with this reply.
