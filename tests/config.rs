@@ -199,13 +199,15 @@ fn files_are_read_from_the_directory() {
 fn problems_come_in_the_order_of_the_files_and_are_bounded() {
     let text = LMTP.replace("<bind>", &format!("{}<bind>", "<x/>\n".repeat(300)));
     let mut sources = with("lmtpserver", &text);
-    sources.smtpserver =
-        source("smtpserver", SMTP.replace("<bind>", "<auth><required>true</required></auth><y/><bind>").as_bytes());
+    sources.smtpserver = source(
+        "smtpserver",
+        SMTP.replace("<bind>", "<tls><enableOCSPCRLChecks>true</enableOCSPCRLChecks></tls><y/><bind>").as_bytes(),
+    );
     let (configuration, problems) = read(&sources);
     assert!(configuration.is_none());
     assert_eq!(problems.len(), 201);
     assert!(
-        problems[0].found.contains("<required>")
+        problems[0].found.contains("<enableOCSPCRLChecks>")
             && problems[1].found.contains("<y>")
             && problems[2].found.contains("<x>")
     );

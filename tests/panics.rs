@@ -142,6 +142,7 @@ async fn run(
         graceful: true,
         gate: Gate { connections: limit, per_client: None, unnamed: None, proxy_first: true, descriptors: usize::MAX },
         tls: None,
+        logins: common::driver::logins(),
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();

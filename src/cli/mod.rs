@@ -1,6 +1,7 @@
-//! The command line: `ringpost [--conf DIR] [serve|check|status]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status|keys]`.
 
 mod check;
+mod keys;
 mod serve;
 mod status;
 mod tell;
@@ -34,7 +35,7 @@ struct Arguments {
     verb: Option<Verb>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Take mail and deliver it, until SIGTERM or SIGINT (the default)
     Serve,
@@ -45,6 +46,21 @@ enum Verb {
         /// As a JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Make keys for TLS
+    Keys {
+        #[command(subcommand)]
+        what: Keys,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Keys {
+    /// A key and a certificate that it signed itself, for a first try; says what to write in smtpserver.xml
+    SelfSigned {
+        /// A name that clients know the server by; may be repeated [default: the host's name, and localhost]
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
     },
 }
 
@@ -58,6 +74,7 @@ pub fn run() -> ExitCode {
         Verb::Serve => serve::run(&arguments.conf),
         Verb::Check => check::run(&arguments.conf),
         Verb::Status { json } => status::run(&arguments.conf, json),
+        Verb::Keys { what: Keys::SelfSigned { names } } => keys::self_signed(&arguments.conf, &names),
     }
 }
 

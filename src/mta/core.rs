@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::buffers::Buffers;
 use super::gate::Gate;
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::patience::Patience;
 use super::spooler::Spooler;
@@ -63,6 +64,8 @@ pub struct Server {
     pub gate: Gate,
     /// How it speaks TLS, if it does.
     pub tls: Option<ServerTls>,
+    /// Who is believed.
+    pub logins: Logins,
 }
 
 /// How a server speaks TLS, as a core knows it.

@@ -15,6 +15,7 @@ use super::buffers::Buffers;
 use super::core::{Core, Server, ServerTls};
 use super::figures::{Figures, Snapshot};
 use super::gate::Gate;
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::certificates::News;
@@ -53,6 +54,8 @@ pub struct ServerPlan {
     pub gate: Gate,
     /// How it speaks TLS at first, if it does.
     pub tls: Option<ServerTls>,
+    /// Who is believed.
+    pub logins: Logins,
     /// Where it listens on this shard.
     pub listeners: Vec<BoundListener>,
 }
@@ -234,8 +237,8 @@ impl Shard {
     /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
     fn accept(&mut self) -> Vec<Rc<Server>> {
         let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
-            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, tls, listeners } = plan;
-            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, tls });
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, tls, logins, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, tls, logins });
             for listener in listeners {
                 let accepting =
                     accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());

@@ -10,6 +10,7 @@ use super::super::location::{Places, location};
 use super::super::problem::Severity;
 use super::super::section::{Section, Written};
 use super::super::value;
+use super::super::xml::Element;
 use crate::mail::CipherSuite;
 pub use crate::mail::TlsVersion;
 
@@ -119,7 +120,10 @@ pub fn read(section: &mut Section<'_>, places: Places<'_>, host: &Host) -> Optio
     let command = section.read("tls/@startTLS", value::boolean).unwrap_or(false);
     let rest = Rest::read(section);
     let start = match (socket, command) {
-        (false, false) => return None,
+        (false, false) => {
+            deny_later(section);
+            return None;
+        }
         (true, false) => TlsStart::Connection,
         (false, true) => TlsStart::Command,
         (true, true) => {
@@ -159,6 +163,18 @@ pub fn read(section: &mut Section<'_>, places: Places<'_>, host: &Host) -> Optio
         session_cache_size,
         session_cache_timeout,
     })
+}
+
+/// Of several elements the first counts. If that has no TLS and a later one asks for it, somebody believes to have it.
+fn deny_later(section: &mut Section<'_>) {
+    let asks = |element: &&Element| {
+        let on = |name| element.attribute(name).is_some_and(|found| value::boolean(&found.value) != Ok(false));
+        element.name == "tls" && (on("socketTLS") || on("startTLS"))
+    };
+    if let Some(later) = section.element.children.iter().filter(|child| child.name == "tls").skip(1).find(asks) {
+        let found = "this <tls> asks for TLS, and does not count, because it is not the first one";
+        section.say(later.position, Severity::Error, found, "write one <tls> alone");
+    }
 }
 
 /// What can be read without opening a file, and so is checked where TLS is off too.
