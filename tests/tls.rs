@@ -217,12 +217,11 @@ fn a_ticket_is_good_for_the_time_that_is_said() {
 }
 
 /// A home with keys and certificates of its own that can be changed.
-fn home_with_own_keys(more: &str) -> Home {
-    let home = home(vec![Server::smtp().with(
-        "tls socketTLS='true'",
-        &format!("<privateKey>conf/key.pem</privateKey><certificates>conf/chain.pem</certificates>{more}"),
-    )]);
+fn home_with_own_keys() -> Home {
+    let keys = "<privateKey>conf/key.pem</privateKey><certificates>conf/chain.pem</certificates>";
+    let home = Home::new(&Conf::new());
     put_keys(&home, "mx-key.pem", "mx-chain.pem");
+    home.configure(&Conf::new().servers(vec![Server::smtp().with("tls socketTLS='true'", keys)]));
     home
 }
 
@@ -243,7 +242,7 @@ fn shown(process: &Process) -> Vec<u8> {
 
 #[test]
 fn certificates_are_read_again_on_sighup_and_when_they_change_and_no_session_notices() {
-    let home = home_with_own_keys("");
+    let home = home_with_own_keys();
     let process = home.start();
     let (first, second) = (certificate("mx.pem").to_vec(), certificate("net.pem").to_vec());
     let mut session = dial(&process, 0, &any_client(), NAME).expect("a handshake");
@@ -440,7 +439,8 @@ fn without_its_keys_a_server_does_not_start_and_says_what_makes_them() {
         (&wrong, "is not opened by the password that is written"),
         ("<keystore>conf/none</keystore>", "keytool -genkeypair "),
     ] {
-        let home = home(vec![Server::smtp().with("tls startTLS='true'", inside)]);
+        let home = Home::new(&Conf::new());
+        home.configure(&Conf::new().servers(vec![Server::smtp().with("tls startTLS='true'", inside)]));
         let failed = home.fail_to_start(|_| {});
         assert_eq!(failed.status.code(), Some(78));
         assert!(failed.stderr.contains("conf/smtpserver.xml:2:") && failed.stderr.contains(told), "{failed}");
