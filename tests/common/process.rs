@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,6 @@ impl Conf {
     }
 
     fn ringpost_xml(&self) -> String {
-        let users: String = self.users.iter().map(|user| format!("<user>{user}</user>")).collect();
         let mut sections: BTreeMap<&str, String> = BTreeMap::new();
         for (path, value) in &self.ringpost {
             match path.split_once('/') {
@@ -121,7 +120,7 @@ impl Conf {
             }
         }
         let sections: String = sections.iter().map(|(name, xml)| format!("<{name}>{xml}</{name}>\n")).collect();
-        format!("<ringpost>\n<users>{users}</users>\n{sections}</ringpost>\n")
+        format!("<ringpost>\n{sections}</ringpost>\n")
     }
 }
 
@@ -131,7 +130,20 @@ pub struct Home {
 }
 
 impl Home {
+    /// With users in its directory.
     pub fn new(conf: &Conf) -> Home {
+        let home = Home::without_users(conf);
+        // The postmaster is there from the first.
+        let users: Vec<&str> =
+            conf.users.iter().map(String::as_str).filter(|user| !user.starts_with("postmaster@")).collect();
+        if !users.is_empty() {
+            home.run(&[&["user", "add", "--no-password"], users.as_slice()].concat());
+        }
+        home
+    }
+
+    /// With a configuration and nothing else.
+    pub fn without_users(conf: &Conf) -> Home {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
         let home = Home { directory };
         fs::create_dir(home.conf()).expect("a directory for the configuration");
@@ -165,6 +177,24 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringpost"));
         command.arg("--conf").arg(self.conf());
         command
+    }
+
+    /// Runs another verb of the command, which must succeed; its standard output.
+    pub fn run(&self, words: &[&str]) -> String {
+        self.run_with(words, "")
+    }
+
+    /// The same with something on its standard input.
+    pub fn run_with(&self, words: &[&str], input: &str) -> String {
+        let mut command = self.command();
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("it runs");
+        // One that does not read it has ended before.
+        let _ = running.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        let output = running.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ringpost {}: {told}", words.join(" "));
+        String::from_utf8(output.stdout).expect("it is UTF-8")
     }
 
     /// Starts ringpost, which must become ready.
