@@ -69,7 +69,7 @@ fn home(flavour: &Path) -> Home {
     let spool = "<spool><segmentSize>4M</segmentSize><reserve>1M</reserve></spool>";
     fs::write(home.conf().join("ringpost.xml"), format!("<ringpost>{}{spool}</ringpost>\n", accepted.concat()))
         .expect("it is written");
-    home.run_with_input(&["user", "add", "you@localhost"], PASSWORD.as_bytes());
+    home.run_with(&["user", "add", "you@localhost"], PASSWORD);
     home
 }
 
