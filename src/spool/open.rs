@@ -337,6 +337,7 @@ mod tests {
                 address: "192.0.2.1:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
+                tls: None,
             },
         }
     }

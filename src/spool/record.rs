@@ -302,7 +302,7 @@ pub fn outcomes(header: &Header, record: &[u8]) -> Result<Vec<Outcome>, Malforme
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Client, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::mail::{BodyType, CipherSuite, Client, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion};
     use proptest::prelude::*;
 
     const KEY: Key = Key(0x0123_4567_89AB_CDEF);
@@ -320,6 +320,7 @@ mod tests {
                 address: "[2001:db8::1]:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
+                tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
             },
         }
     }

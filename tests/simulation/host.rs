@@ -291,6 +291,7 @@ fn server(protocol: Service) -> Rc<Server> {
         max_errors: 20,
         max_unknown_commands: 10,
         refuse_early_talkers: true,
+        start_tls: false,
         disabled_features: Box::default(),
     };
     Rc::new(Server {
