@@ -2,6 +2,8 @@
 
 pub mod maildir;
 pub mod retry;
+pub mod schedule;
+pub mod settings;
 pub mod text;
 
 pub use maildir::{Delivered, Maildirs};

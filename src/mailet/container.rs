@@ -145,7 +145,8 @@ impl Walk<'_> {
         if branch.recipients.is_empty() {
             return Ok(());
         }
-        let Some(pair) = container.pipeline.processors.get(branch.place).and_then(|of| of.pairs.get(branch.pair)) else {
+        let Some(pair) = container.pipeline.processors.get(branch.place).and_then(|of| of.pairs.get(branch.pair))
+        else {
             self.ran_out(branch);
             return Ok(());
         };

@@ -145,7 +145,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: &[u8] = b"Subject: =?utf-8?q?=C3=A4?=\r\nBcc: a\r\nX-Spam-A: 1\r\nx-spam-b: 2\r\n folded\r\nbcc: b\r\nTo: c\r\n";
+    const HEADER: &[u8] =
+        b"Subject: =?utf-8?q?=C3=A4?=\r\nBcc: a\r\nX-Spam-A: 1\r\nx-spam-b: 2\r\n folded\r\nbcc: b\r\nTo: c\r\n";
 
     fn edited(edits: &[Edit]) -> String {
         let recipient = Mailbox::parse("you@example.org").expect("a mailbox");
@@ -158,7 +159,8 @@ mod tests {
         let replaced = Edit::Replace { name: "BCC".into(), value: None };
         let added = Edit::Add { name: "X-New".into(), value: "v\r\nBcc: evil".into() };
         let text = edited(&[replaced, Edit::RemovePrefix("X-Spam".into()), added, Edit::DeliveredTo]);
-        let expected = "Delivered-To: you@example.org\r\nSubject: =?utf-8?q?=C3=A4?=\r\nTo: c\r\nX-New: v  Bcc: evil\r\n";
+        let expected =
+            "Delivered-To: you@example.org\r\nSubject: =?utf-8?q?=C3=A4?=\r\nTo: c\r\nX-New: v  Bcc: evil\r\n";
         assert_eq!(text, expected);
     }
 

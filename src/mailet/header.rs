@@ -197,7 +197,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: &[u8] = b"Received: a\r\nSubject: one\r\n two\r\nX-Odd : 1\r\nreceived:b\r\nno colon\r\n\r\nSubject: no\r\n";
+    const HEADER: &[u8] =
+        b"Received: a\r\nSubject: one\r\n two\r\nX-Odd : 1\r\nreceived:b\r\nno colon\r\n\r\nSubject: no\r\n";
 
     #[test]
     fn fields_are_found_whatever_their_case_and_unfolded() {
@@ -222,7 +223,8 @@ mod tests {
 
     #[test]
     fn addresses_are_found_among_names() {
-        let found = addresses("\"Doe, J\" <j@example.org>, a@example.org (work, home), no address, Group: b@example.org;");
+        let found =
+            addresses("\"Doe, J\" <j@example.org>, a@example.org (work, home), no address, Group: b@example.org;");
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found, ["j@example.org", "a@example.org", "b@example.org"]);
     }

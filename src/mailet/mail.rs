@@ -51,7 +51,7 @@ pub struct Recipient {
     /// Where the mail is to go.
     pub mailbox: Mailbox,
     /// What the directory said of it, once it was asked.
-    pub known: Option<directory::Answer>,
+    pub known: Option<directory::Place>,
     /// What the sender wants to hear of it.
     pub notify: Notify,
     /// The folder its mail goes into; `None` is the inbox.
@@ -202,7 +202,10 @@ mod tests {
         two.set("b", Value::Text("x".into()));
         one.remove("nothing");
         assert_eq!((one.get("a"), one.get("b")), (Some(&Value::Number(1)), None));
-        assert_eq!(two.iter().map(|(name, value)| format!("{name}={}", value.text())).collect::<Vec<_>>(), ["a=true", "b=x"]);
+        assert_eq!(
+            two.iter().map(|(name, value)| format!("{name}={}", value.text())).collect::<Vec<_>>(),
+            ["a=true", "b=x"]
+        );
     }
 
     #[test]

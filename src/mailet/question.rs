@@ -56,7 +56,7 @@ pub enum Answer {
     /// To [`Question::Content`] where there is more than is wanted.
     TooBig,
     /// To [`Question::Directory`].
-    Directory(Vec<directory::Answer>),
+    Directory(Vec<directory::Place>),
     /// To [`Question::Rewrite`].
     Rewritten(Vec<Rewritten>),
     /// To [`Question::Exists`].

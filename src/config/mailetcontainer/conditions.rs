@@ -1,12 +1,8 @@
 //! `match="Name=condition"` read into a matcher.
 
-use super::super::section::Section;
 use super::super::value::{self, Expected};
-use super::super::xml::Position;
 use crate::mail::{Domain, Mailbox, Network, Networks};
-use crate::mailet::matchers::{
-    Matcher, attribute, content, delivery, domain, header, recipient, remote, sender, size,
-};
+use crate::mailet::matchers::{Matcher, attribute, content, delivery, domain, header, recipient, remote, sender, size};
 use crate::mailet::pattern::Pattern;
 
 /// What a matcher is, where the pipeline can have it.
@@ -22,7 +18,7 @@ pub enum Read {
 /// The matcher of a name that is known, with its condition.
 pub fn read(name: &str, condition: Option<&str>) -> Read {
     let text = condition.unwrap_or_default().trim();
-    let result = plain(name, text)
+    let result = plain(name)
         .map(Ok)
         .or_else(|| of_people(name, text))
         .or_else(|| of_mail(name, text))
@@ -34,14 +30,8 @@ pub fn read(name: &str, condition: Option<&str>) -> Read {
     }
 }
 
-/// Says that a condition is wrong.
-pub fn say(section: &mut Section<'_>, position: Position, name: &str, expected: &str) {
-    let found = format!("the condition of {name} is wrong");
-    section.say(position, super::super::problem::Severity::Error, found, format!("expected {expected}"));
-}
-
 /// Matchers without a condition.
-fn plain(name: &str, text: &str) -> Option<Matcher> {
+fn plain(name: &str) -> Option<Matcher> {
     Some(match name {
         "All" => Matcher::All,
         "RecipientIsLocal" => Matcher::Recipient(recipient::Condition::IsLocal),
@@ -64,8 +54,6 @@ fn plain(name: &str, text: &str) -> Option<Matcher> {
         "HasAttachment" => Matcher::Content(content::Condition::HasAttachment),
         "SenderInFakeDomain" => Matcher::Domain(domain::Condition::SenderInFakeDomain),
         "IsFromMailingList" => Matcher::Header(header::Condition::IsFromMailingList),
-        // James takes the type where it stands alone, and anything where it does not.
-        "HasMimeType" if text.is_empty() => Matcher::Header(header::Condition::HasMimeType(Vec::new())),
         _ => return None,
     })
 }
@@ -73,12 +61,16 @@ fn plain(name: &str, text: &str) -> Option<Matcher> {
 /// Matchers of recipients, senders and clients.
 fn of_people(name: &str, text: &str) -> Option<Result<Matcher, Expected>> {
     Some(match name {
-        "HostIs" | "RecipientDomainIs" => domains(text).map(|list| Matcher::Recipient(recipient::Condition::DomainIs(list))),
+        "HostIs" | "RecipientDomainIs" => {
+            domains(text).map(|list| Matcher::Recipient(recipient::Condition::DomainIs(list)))
+        }
         "RecipientIs" => mailboxes(text).map(|list| Matcher::Recipient(recipient::Condition::Is(list))),
         "UserIs" => Ok(Matcher::Recipient(recipient::Condition::UserIs(words(text)))),
         "RecipientIsRegex" => Pattern::new(text).map(|regex| Matcher::Recipient(recipient::Condition::IsRegex(regex))),
         "SenderIs" => mailboxes(text).map(|list| Matcher::Sender(sender::Condition::Is(list))),
-        "SenderHostIs" | "SenderDomainIs" => domains(text).map(|list| Matcher::Sender(sender::Condition::DomainIs(list))),
+        "SenderHostIs" | "SenderDomainIs" => {
+            domains(text).map(|list| Matcher::Sender(sender::Condition::DomainIs(list)))
+        }
         "SenderIsRegex" => Pattern::new(text).map(|regex| Matcher::Sender(sender::Condition::IsRegex(regex))),
         "SMTPAuthUserIs" => Ok(Matcher::Remote(remote::Condition::AuthUserIs(words(text)))),
         "RemoteAddrInNetwork" => in_networks(text, false),
@@ -188,7 +180,8 @@ fn has_header(text: &str) -> Result<Matcher, Expected> {
         Some((name, value)) => (Box::from(name.trim()), Some(Box::from(value.trim()))),
         None => (Box::from(part.trim()), None),
     };
-    let list: Vec<(Box<str>, Option<Box<str>>)> = text.split('+').filter(|part| !part.trim().is_empty()).map(one).collect();
+    let list: Vec<(Box<str>, Option<Box<str>>)> =
+        text.split('+').filter(|part| !part.trim().is_empty()).map(one).collect();
     match list.is_empty() || list.iter().any(|(name, _)| name.is_empty()) {
         true => Err("names of header fields, each with =value or without, joined by +".to_owned()),
         false => Ok(Matcher::Header(header::Condition::Has(list))),

@@ -59,8 +59,12 @@ pub const REMOTE_DELIVERY: &[Key] = &[
     key("loadBalancing").default("true"),
     key("heloName"),
     key("bind"),
-    key("sendpartial").default("false").differently("what some recipients' host refused never keeps the others from it"),
-    key("deliveryThreads").checked(whole).meaningless("James reads it nowhere; deliveries have their bound in ringpost.xml"),
+    key("sendpartial")
+        .default("false")
+        .differently("what some recipients' host refused never keeps the others from it"),
+    key("deliveryThreads")
+        .checked(whole)
+        .meaningless("James reads it nowhere; deliveries have their bound in ringpost.xml"),
     key("usePriority").checked(boolean).default("false").meaningless("mail is handled in the order it comes"),
     key("debug").checked(boolean).default("false").meaningless(LOGGED),
     key("mail.smtp.starttls.enable").checked(boolean).older("startTLS"),
@@ -86,10 +90,7 @@ pub const TO_SENDER_DOMAIN_REPOSITORY: &[Key] = &[
 /// `RecipientRewriteTable`.
 pub const REWRITE: &[Key] = &[
     key("errorProcessor").default("error"),
-    key("rewriteSenderUponForward")
-        .checked(boolean)
-        .default("true")
-        .later("a forwarded mail keeps its reverse-path"),
+    key("rewriteSenderUponForward").checked(boolean).default("true").later("a forwarded mail keeps its reverse-path"),
     key("forwardAutomaticallySentMails").checked(boolean).default("true").unless(is_true).later("they are forwarded"),
 ];
 

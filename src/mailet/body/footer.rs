@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn encoded_texts_stay_encoded() {
-        let quoted = "Content-Type: text/plain; charset=UTF-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n";
+        let quoted =
+            "Content-Type: text/plain; charset=UTF-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n";
         assert_eq!(added(quoted, "ö").as_deref(), Some(format!("{quoted}=C3=B6\r\n").as_str()));
         let base64 = "Content-Transfer-Encoding: base64\r\n\r\nYQ==\r\n";
         assert_eq!(added(base64, "b").as_deref(), Some("Content-Transfer-Encoding: base64\r\n\r\nYQ0KYg0K\r\n"));

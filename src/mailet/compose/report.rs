@@ -127,7 +127,10 @@ impl Report<'_> {
         let global = self.is_global();
         let eight = global || !header.is_ascii() || !text.is_ascii() || matches!(self.original, Original::Whole(_));
         let mut out = self.head(&boundary, eight);
-        out.push_str(&format!("--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n{}\r\n", encoding(!text.is_ascii())));
+        out.push_str(&format!(
+            "--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n{}\r\n",
+            encoding(!text.is_ascii())
+        ));
         out.push_str(&text);
         let kind = if global { "message/global-delivery-status" } else { "message/delivery-status" };
         out.push_str(&format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\n{}\r\n", encoding(global)));

@@ -53,7 +53,7 @@ fn keep(url: &str, pass_through: bool) -> Mailet {
 fn bounce() -> Mailet {
     Mailet::Notify(Box::new(notify::Notify {
         who: notify::Who::Bounce,
-        sender: None,
+        sender: notify::Author::Postmaster,
         message: "no".into(),
         prefix: "Re:".into(),
         inline: Share::None,
@@ -83,10 +83,11 @@ fn container(processors: Vec<Vec<Pair>>) -> Container {
 /// Whoever is at `here` and begins with `u` is a user; `a` stands for two others, `b` for the same as one of them, `l` is in a
 /// circle.
 fn answer(question: &Question) -> Answer {
-    let directory = |mailbox: &Mailbox| match (mailbox.domain().to_string().as_str(), mailbox.local().starts_with('u')) {
-        ("here", true) => directory::Answer::User,
-        ("here", false) => directory::Answer::UnknownUser,
-        _ => directory::Answer::OtherDomain,
+    let directory = |mailbox: &Mailbox| match (mailbox.domain().to_string().as_str(), mailbox.local().starts_with('u'))
+    {
+        ("here", true) => directory::Place::User,
+        ("here", false) => directory::Place::Nobody,
+        _ => directory::Place::OtherDomain,
     };
     let rewrite = |one: &Mailbox| match one.to_string().as_str() {
         "a@here" => Rewritten::To(vec![mailbox("u1@here"), mailbox("x@there")]),
@@ -106,7 +107,11 @@ fn answer(question: &Question) -> Answer {
     }
 }
 
-fn walk_with(container: &Container, mail: Mail, answer: impl Fn(&Question) -> Option<Answer>) -> (Vec<Effect>, Vec<Question>) {
+fn walk_with(
+    container: &Container,
+    mail: Mail,
+    answer: impl Fn(&Question) -> Option<Answer>,
+) -> (Vec<Effect>, Vec<Question>) {
     let mut walk = container.walk(mail);
     let (mut asked, mut given) = (Vec::new(), None);
     loop {
@@ -132,7 +137,7 @@ fn told(effects: &[Effect]) -> Vec<String> {
             let list: Vec<String> = recipients.iter().map(|one| format!("{}:{}", one.place, one.mailbox)).collect();
             format!("{} -> {end}", list.join(" "))
         }
-        Effect::Beside(Beside::Send(new)) => format!("send {:?} from {}", new.kind, new.reverse_path),
+        Effect::Beside(Beside::Send(new)) => format!("send {:?} from <{}>", new.kind, new.reverse_path),
         Effect::Beside(Beside::Log(_)) => "log".to_owned(),
         Effect::Beside(Beside::Copy { repository, .. }) => format!("copy to {repository}"),
         Effect::Beside(other) => format!("{other:?}"),
@@ -153,8 +158,10 @@ fn recipients_part_and_each_comes_to_its_end() {
 #[test]
 fn the_directory_is_asked_once_for_all() {
     let host = Matcher::Recipient(matchers::recipient::Condition::HostIsLocal);
-    let container = container(vec![vec![pair(local(), Mailet::Deliver(deliver::Deliver::Local)), pair(host, bounce())]]);
-    let (effects, asked) = walk_with(&container, mail("s@there", &["u1@here", "n@here"]), |question| Some(answer(question)));
+    let container =
+        container(vec![vec![pair(local(), Mailet::Deliver(deliver::Deliver::Local)), pair(host, bounce())]]);
+    let (effects, asked) =
+        walk_with(&container, mail("s@there", &["u1@here", "n@here"]), |question| Some(answer(question)));
     assert_eq!(asked, [Question::Directory(vec![mailbox("u1@here"), mailbox("n@here")]), Question::Header]);
     let expected = ["0:u1@here -> mailbox", "send Bounce from <>", "1:n@here -> drop: Answered"];
     assert_eq!(told(&effects), expected);
@@ -182,14 +189,18 @@ fn loops_are_cut_and_bounced_or_kept() {
 #[test]
 fn the_rewrite_table_makes_others_and_nobody_gets_it_twice() {
     let table = Mailet::Rewrite(rewrite::Rewrite::Table { error: None });
-    let container = container(vec![vec![pair(Matcher::All, table), pair(Matcher::All, Mailet::Deliver(deliver::Deliver::Local))]]);
+    let container =
+        container(vec![vec![pair(Matcher::All, table), pair(Matcher::All, Mailet::Deliver(deliver::Deliver::Local))]]);
     let ends = ends(&container, mail("s@there", &["a@here", "b@here", "l@here", "r@here", "u2@here"]));
-    assert_eq!(ends, [
-        "1:u1@here -> drop: Duplicate",
-        "0:u1@here 0:x@there 4:u2@here -> mailbox",
-        "3:r@here -> repository file://error/",
-        "2:l@here -> repository file://error/",
-    ]);
+    assert_eq!(
+        ends,
+        [
+            "1:u1@here -> drop: Duplicate",
+            "0:u1@here 0:x@there 4:u2@here -> mailbox",
+            "3:r@here -> repository file://error/",
+            "2:l@here -> repository file://error/",
+        ]
+    );
 }
 
 #[test]
@@ -197,7 +208,8 @@ fn the_sender_in_a_circle_is_another_question_than_the_recipients() {
     let circle = Matcher::Sender(matchers::sender::Condition::InRewriteLoop);
     let table = Mailet::Rewrite(rewrite::Rewrite::Table { error: None });
     let deliver = Mailet::Deliver(deliver::Deliver::Local);
-    let container = container(vec![vec![pair(circle, Mailet::Identity), pair(Matcher::All, table), pair(Matcher::All, deliver)]]);
+    let container =
+        container(vec![vec![pair(circle, Mailet::Identity), pair(Matcher::All, table), pair(Matcher::All, deliver)]]);
     assert_eq!(ends(&container, mail("l@here", &["u2@here"])), ["0:u2@here -> mailbox"]);
 }
 
@@ -282,7 +294,7 @@ fn any_matcher() -> impl Strategy<Value = Matcher> {
 fn any_mailet(processors: usize) -> impl Strategy<Value = Mailet> {
     use super::super::mailets::{body, told};
     let dsn = bounce::Bounce {
-        sender: None,
+        sender: notify::Author::Postmaster,
         prefix: None,
         attachment: bounce::Attachment::Header,
         message: bounce::MESSAGE.into(),

@@ -12,7 +12,7 @@ use crate::mailet::header::decoded;
 use crate::mailet::mail::{DELIVERY_ERROR, Recipient};
 use crate::mailet::matchers::Stop;
 
-use super::notify::{attributes_of_new, prefixed};
+use super::notify::{Author, attributes_of_new, prefixed};
 
 /// What a bounce says unless `messageString` says otherwise; `[machine]` is this host.
 pub const MESSAGE: &str = "This is the mail system at [machine].\n\n\
@@ -21,8 +21,8 @@ pub const MESSAGE: &str = "This is the mail system at [machine].\n\n\
 /// With its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounce {
-    /// `sender`; the postmaster where it is not named.
-    pub sender: Option<Mailbox>,
+    /// `sender`.
+    pub sender: Author,
     /// `prefix` of the mail's own subject; without it the report has a subject of its own.
     pub prefix: Option<Arc<str>>,
     /// `attachment`.
@@ -50,7 +50,9 @@ pub enum Attachment {
 
 impl Bounce {
     pub(super) fn serve(&self, run: &mut Run<'_>) -> Result<Next, Stop> {
-        let ReversePath::Mailbox(to) = &run.facts.reverse_path else { return Ok(pass_through(self.pass_through, false)) };
+        let ReversePath::Mailbox(to) = &run.facts.reverse_path else {
+            return Ok(pass_through(self.pass_through, false));
+        };
         let needs_header = self.attachment == Attachment::Header || self.prefix.is_some();
         let header = if needs_header { run.view().header()?.into_owned() } else { Vec::new() };
         let wants = |recipient: &&Recipient| match self.action {
@@ -66,20 +68,24 @@ impl Bounce {
         let diagnostic = own.as_deref().or(run.branch.error.as_deref());
         let default = self.default_status.unwrap_or(Status::undefined(self.action.class()));
         let status = diagnostic.and_then(Status::of_reply).filter(|status| status.class == self.action.class());
-        let subject = self.prefix.as_ref().map(|prefix| prefixed(prefix, &decoded(&header, "Subject").unwrap_or_default()));
+        let subject =
+            self.prefix.as_ref().map(|prefix| prefixed(prefix, &decoded(&header, "Subject").unwrap_or_default()));
         let report = Report {
             of: run.facts.id,
             seed: run.facts.seed.wrapping_add(run.effects.len() as u64),
             now: run.facts.now,
             arrived: run.facts.received_at,
             host: &run.pipeline.host,
-            from: self.sender.as_ref().unwrap_or(&run.pipeline.postmaster),
+            from: self.sender.of(run),
             to,
             envelope_id: run.facts.envelope_id.as_deref(),
             received_from: run.facts.client.map(|_| &*run.facts.helo),
             subject: subject.as_deref(),
             text: &self.message.replace("[machine]", &run.pipeline.host),
-            fates: told.iter().map(|recipient| fate(recipient, self.action, status.unwrap_or(default), diagnostic)).collect(),
+            fates: told
+                .iter()
+                .map(|recipient| fate(recipient, self.action, status.unwrap_or(default), diagnostic))
+                .collect(),
             original: match self.attachment {
                 Attachment::Nothing => Original::Nothing,
                 Attachment::Header => Original::Header(&header),
@@ -131,7 +137,12 @@ pub(in crate::mailet) fn looped(run: &mut Run<'_>) -> bool {
         received_from: run.facts.client.map(|_| &*run.facts.helo),
         subject: None,
         text: &MESSAGE.replace("[machine]", &run.pipeline.host),
-        fates: run.branch.recipients.iter().map(|one| fate(one, Action::Failed, status, run.branch.error.as_deref())).collect(),
+        fates: run
+            .branch
+            .recipients
+            .iter()
+            .map(|one| fate(one, Action::Failed, status, run.branch.error.as_deref()))
+            .collect(),
         original: match &run.known.header {
             Some(header) => Original::Header(header),
             None => Original::Nothing,

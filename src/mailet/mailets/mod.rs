@@ -111,6 +111,8 @@ pub enum Mailet {
     Told(told::Told),
     /// `Identity`: nothing.
     Identity,
+    /// Nothing, since this mailet, or the matcher before it, is not done yet.
+    NotYet(Box<str>),
 }
 
 impl Mailet {
@@ -134,7 +136,7 @@ impl Mailet {
             Mailet::Redirect(redirect) => redirect.serve(&mut run),
             Mailet::Sieve => sieve::serve(&mut run),
             Mailet::Told(told) => told.serve(&mut run),
-            Mailet::Identity => Ok(Next::On),
+            Mailet::Identity | Mailet::NotYet(_) => Ok(Next::On),
         };
         (result, run.ended, run.parted)
     }
@@ -164,6 +166,7 @@ impl fmt::Display for Mailet {
             Mailet::Sieve => f.write_str("Sieve"),
             Mailet::Told(told) => told.fmt(f),
             Mailet::Identity => f.write_str("Identity"),
+            Mailet::NotYet(name) => write!(f, "nothing ({name} is not done yet)"),
         }
     }
 }

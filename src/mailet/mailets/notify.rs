@@ -33,13 +33,35 @@ pub enum Who {
     Postmaster,
 }
 
+/// Whom a notice or a report is from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Author {
+    /// `postmaster`.
+    #[default]
+    Postmaster,
+    /// `sender` and `unaltered`: who sent the mail; the postmaster where nobody did.
+    Sender,
+    /// This one.
+    Mailbox(Mailbox),
+}
+
+impl Author {
+    pub(super) fn of<'a>(&'a self, run: &'a Run<'_>) -> &'a Mailbox {
+        match self {
+            Author::Postmaster => &run.pipeline.postmaster,
+            Author::Sender => run.facts.reverse_path.mailbox().unwrap_or(&run.pipeline.postmaster),
+            Author::Mailbox(mailbox) => mailbox,
+        }
+    }
+}
+
 /// With its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
     /// Who is told.
     pub who: Who,
-    /// `sender`; the postmaster where it is not named.
-    pub sender: Option<Mailbox>,
+    /// `sender`.
+    pub sender: Author,
     /// `message`, or `notice`.
     pub message: Arc<str>,
     /// `prefix` of the subject.
@@ -63,13 +85,12 @@ impl Notify {
         };
         let attributes = next_generation(&run.branch.attributes)?;
         let header = run.view().header()?.into_owned();
-        let from = self.sender.as_ref().unwrap_or(&run.pipeline.postmaster);
         let letter = Letter {
             of: run.facts.id,
             seed: run.facts.seed.wrapping_add(run.effects.len() as u64),
             now: run.facts.now,
             host: &run.pipeline.host,
-            from,
+            from: self.sender.of(run),
             to: to.to_string(),
             reply_to: None,
             subject: prefixed(&self.prefix, &decoded(&header, "Subject").unwrap_or_default()),
@@ -83,10 +104,8 @@ impl Notify {
             form: run.branch.form.clone(),
         };
         // Who notifies of a notice would never come to an end: the null reverse-path, as RFC 3834 §3.3 asks of such mail.
-        let (reverse_path, kind) = match self.who {
-            Who::Bounce => (ReversePath::Null, Kind::Bounce),
-            Who::Sender | Who::Postmaster => (ReversePath::Null, Kind::Notice),
-        };
+        let kind = if self.who == Who::Bounce { Kind::Bounce } else { Kind::Notice };
+        let reverse_path = ReversePath::Null;
         let content = Content::Pieces(letter.compose());
         run.beside(Beside::Send(Box::new(NewMail { reverse_path, recipients: vec![to], content, attributes, kind })));
         run.branch.answered = true;

@@ -103,7 +103,9 @@ impl Redirect {
     fn new_reverse_path(&self, run: &Run<'_>, header: &[u8]) -> ReversePath {
         match &self.reverse_path {
             None | Some(Address::Unaltered | Address::Sender) => run.facts.reverse_path.clone(),
-            Some(address) => mailboxes(address, run, header).into_iter().next().map_or(ReversePath::Null, ReversePath::Mailbox),
+            Some(address) => {
+                mailboxes(address, run, header).into_iter().next().map_or(ReversePath::Null, ReversePath::Mailbox)
+            }
         }
     }
 

@@ -24,7 +24,9 @@ impl Keep {
             (false, _) => Rc::from(&*self.url),
             // A domain has no character that would leave the directory.
             (true, Some(sender)) => format!("{}{}/", self.url, sender.domain().to_string().to_lowercase()).into(),
-            (true, None) => return if self.pass_through { Next::On } else { Next::End(End::Repository(Rc::from(&*self.url))) },
+            (true, None) => {
+                return if self.pass_through { Next::On } else { Next::End(End::Repository(Rc::from(&*self.url))) };
+            }
         };
         if !self.pass_through {
             return Next::End(End::Repository(repository));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{Next, Run};
-use crate::directory::Answer;
+use crate::directory::Place as Whose;
 use crate::mail::Mailbox;
 use crate::mailet::container::RECIPIENTS_MAX;
 use crate::mailet::effect::{Drop, End};
@@ -70,7 +70,9 @@ fn table(run: &mut Run<'_>, error: Option<Place>) -> Result<(), Stop> {
                 });
                 run.branch.recipients.extend(new);
             }
-            Rewritten::To(_) => refuse(recipient, "554 5.4.0 Mail for this address goes to too many others, or to nobody"),
+            Rewritten::To(_) => {
+                refuse(recipient, "554 5.4.0 Mail for this address goes to too many others, or to nobody")
+            }
             Rewritten::Refused(text) => refuse(recipient, &text),
             Rewritten::Loop => refuse(recipient, "554 5.4.6 Too many mappings to process"),
         }
@@ -109,7 +111,7 @@ fn postmaster(run: &mut Run<'_>) -> Result<(), Stop> {
     }
     for recipient in run.branch.recipients.iter_mut().filter(|one| is_postmaster(one)) {
         // A postmaster who has a mailbox of that name keeps getting it there, as in James.
-        if recipient.known == Some(Answer::UnknownUser) {
+        if recipient.known == Some(Whose::Nobody) {
             recipient.mailbox = own.clone();
             recipient.known = None;
         }

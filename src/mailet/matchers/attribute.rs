@@ -34,7 +34,9 @@ impl Condition {
         Matched::all_if(match self {
             Condition::Has(name) => view.attributes.get(name).is_some(),
             Condition::HasValue(name, value) => view.attribute(name).is_some_and(|found| found == **value),
-            Condition::HasValueRegex(name, pattern) => view.attribute(name).is_some_and(|found| pattern.matches(&found)),
+            Condition::HasValueRegex(name, pattern) => {
+                view.attribute(name).is_some_and(|found| pattern.matches(&found))
+            }
             Condition::Priority { least, most } => {
                 let priority = match view.attributes.get(PRIORITY) {
                     Some(Value::Number(number)) => *number,

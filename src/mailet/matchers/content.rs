@@ -22,10 +22,9 @@ impl Condition {
         let parts = mime::parts(&content);
         Ok(Matched::all_if(match self {
             Condition::HasAttachment => parts.iter().any(|part| part.is_attachment()),
-            Condition::FileNameIs(masks) => parts
-                .iter()
-                .filter_map(|part| part.file_name())
-                .any(|name| masks.iter().any(|mask| fits(&name, mask))),
+            Condition::FileNameIs(masks) => {
+                parts.iter().filter_map(|part| part.file_name()).any(|name| masks.iter().any(|mask| fits(&name, mask)))
+            }
             Condition::HasType(types) => {
                 parts.iter().any(|part| types.iter().any(|one| part.content_type().eq_ignore_ascii_case(one)))
             }

@@ -71,12 +71,15 @@ impl Condition {
     pub(super) fn evaluate(&self, view: View<'_>) -> Result<Matched, Stop> {
         let header = view.header()?;
         let matches = match self {
-            Condition::Has(wanted) => !wanted.is_empty() && wanted.iter().all(|(name, value)| {
-                header::first(&header, name).is_some_and(|found| match value {
-                    Some(value) => found.to_lowercase() == value.to_lowercase(),
-                    None => true,
-                })
-            }),
+            Condition::Has(wanted) => {
+                !wanted.is_empty()
+                    && wanted.iter().all(|(name, value)| {
+                        header::first(&header, name).is_some_and(|found| match value {
+                            Some(value) => found.to_lowercase() == value.to_lowercase(),
+                            None => true,
+                        })
+                    })
+            }
             Condition::HasWithPrefix(prefix) => header::fields(&header).any(|field| {
                 field.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
             }),

@@ -106,7 +106,7 @@ pub struct Known {
     /// The content as it came; or that there is too much of it.
     pub content: Option<Result<Rc<[u8]>, TooBig>>,
     /// What the directory says of the sender.
-    pub sender: Option<directory::Answer>,
+    pub sender: Option<directory::Place>,
     /// What the rewrite table makes of the sender.
     pub sender_rewritten: Option<Rewritten>,
     /// Which domains exist.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Matched, Stop, View, listed};
-use crate::directory::Answer;
+use crate::directory::Place as Whose;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::pattern::Pattern;
 use crate::mailet::question::Question;
@@ -40,9 +40,9 @@ impl Condition {
                 }
                 let host = *self == Condition::HostIsLocal;
                 Ok(Matched::each(view.recipients, |recipient| match recipient.known {
-                    Some(Answer::User) => true,
-                    Some(Answer::UnknownUser) => host,
-                    Some(Answer::OtherDomain) | None => false,
+                    Some(Whose::User) => true,
+                    Some(Whose::Nobody) => host,
+                    Some(Whose::OtherDomain) | None => false,
                 }))
             }
             Condition::DomainIs(domains) => each(&|mailbox| domains.contains(mailbox.domain())),

@@ -71,7 +71,9 @@ impl fmt::Display for Condition {
             Condition::IsAuthNetwork => f.write_str("SMTPIsAuthNetwork"),
             Condition::AuthUserIs(users) => write!(f, "SMTPAuthUserIs={}", listed(users)),
             Condition::AddressIn { networks: list, not: false } => write!(f, "RemoteAddrInNetwork={}", networks(list)),
-            Condition::AddressIn { networks: list, not: true } => write!(f, "RemoteAddrNotInNetwork={}", networks(list)),
+            Condition::AddressIn { networks: list, not: true } => {
+                write!(f, "RemoteAddrNotInNetwork={}", networks(list))
+            }
             Condition::OriginatingIn(list) => write!(f, "XOriginatingIpInNetwork={}", networks(list)),
             Condition::SentByMailet => f.write_str("SentByMailet"),
             Condition::SentByJmap => f.write_str("SentByJmap"),

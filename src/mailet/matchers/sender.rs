@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::recipient::same;
 use super::{Matched, Stop, View, listed};
-use crate::directory::Answer;
+use crate::directory::Place as Whose;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::pattern::Pattern;
 use crate::mailet::question::{Question, Rewritten};
@@ -40,7 +40,7 @@ impl Condition {
             Condition::IsRegex(pattern) => pattern.matches(&sender.to_string()),
             Condition::HostIsLocal | Condition::IsLocal => match (view.known.sender, self) {
                 (None, _) => return Err(Stop::Ask(Question::Directory(vec![sender.clone()]))),
-                (Some(Answer::User), _) | (Some(Answer::UnknownUser), Condition::HostIsLocal) => true,
+                (Some(Whose::User), _) | (Some(Whose::Nobody), Condition::HostIsLocal) => true,
                 _ => false,
             },
             Condition::InRewriteLoop => match &view.known.sender_rewritten {

@@ -1,7 +1,7 @@
 //! One mail, every matcher, and whether it matches: all (`+`), nobody (`-`), or some, place by place.
 
 use super::*;
-use crate::directory::Answer;
+use crate::directory::Place as Whose;
 use crate::mail::{Mailbox, MessageId, Network, Networks, ReversePath};
 use crate::mailet::mail::{AUTH_NETWORK, AUTH_USER, Attributes, Notify, Value};
 use crate::mailet::pattern::Pattern;
@@ -36,7 +36,7 @@ fn told(matcher: &Matcher) -> String {
     let known = Known {
         header: Some(Rc::from(HEADER.as_bytes())),
         content: Some(Ok(Rc::from(format!("{HEADER}\r\n{body}").as_bytes()))),
-        sender: Some(Answer::UnknownUser),
+        sender: Some(Whose::Nobody),
         sender_rewritten: Some(Rewritten::Loop),
         exists: vec![("there.example".parse().expect("a domain"), false)],
         listed: vec![("list.example".into(), true)],
@@ -47,14 +47,24 @@ fn told(matcher: &Matcher) -> String {
     attributes.set("n", Value::Number(7));
     attributes.set("is-delivery-permanent-error", Value::Flag(true));
     attributes.set("delivery-error-code", Value::Number(550));
-    let mut recipients =
-        [Recipient::new(0, mailbox("One@here.example")), Recipient::new(1, mailbox("two@here.example")), Recipient::new(2, mailbox("x@far.example"))];
-    for (recipient, answer) in recipients.iter_mut().zip([Answer::User, Answer::UnknownUser, Answer::OtherDomain]) {
+    let mut recipients = [
+        Recipient::new(0, mailbox("One@here.example")),
+        Recipient::new(1, mailbox("two@here.example")),
+        Recipient::new(2, mailbox("x@far.example")),
+    ];
+    for (recipient, answer) in recipients.iter_mut().zip([Whose::User, Whose::Nobody, Whose::OtherDomain]) {
         recipient.known = Some(answer);
     }
     recipients[0].notify = Notify { success: true, failure: false, delay: false };
     let form = Form::default();
-    let view = View { facts: &facts, known: &known, recipients: &recipients, attributes: &attributes, form: &form, failed: false };
+    let view = View {
+        facts: &facts,
+        known: &known,
+        recipients: &recipients,
+        attributes: &attributes,
+        form: &form,
+        failed: false,
+    };
     match matcher.evaluate(view) {
         Ok(Matched::All) => "+".to_owned(),
         Ok(Matched::None) => "-".to_owned(),
@@ -65,14 +75,22 @@ fn told(matcher: &Matcher) -> String {
 
 #[test]
 fn every_matcher_matches_whom_it_should() {
-    use {attribute as a, composite as c, content as b, delivery as d, domain as n, header as h, recipient as r, remote as m, sender as s, size as z};
+    use {
+        attribute as a, composite as c, content as b, delivery as d, domain as n, header as h, recipient as r,
+        remote as m, sender as s, size as z,
+    };
     let pattern = |text: &str| Pattern::new(text).expect("it is one");
     #[expect(non_snake_case)]
     let (R, S, H) = (Matcher::Recipient, Matcher::Sender, Matcher::Header);
     let compare = |less, equal, more| {
-        H(h::Condition::Compare { name: "x-score".into(), how: h::Comparison::Orders { less, equal, more }, number: 4500 })
+        H(h::Condition::Compare {
+            name: "x-score".into(),
+            how: h::Comparison::Orders { less, equal, more },
+            number: 4500,
+        })
     };
-    let composite = |join, matchers: Vec<(bool, Matcher)>| Matcher::Composite(c::Condition { join, matchers, name: "".into() });
+    let composite =
+        |join, matchers: Vec<(bool, Matcher)>| Matcher::Composite(c::Condition { join, matchers, name: "".into() });
     let user = || (false, R(r::Condition::IsLocal));
     let host = || (false, R(r::Condition::HostIsLocal));
     let all = || (false, Matcher::All);

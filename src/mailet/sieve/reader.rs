@@ -199,7 +199,12 @@ impl Reader {
             "envelope" => {
                 self.needs("envelope")?;
                 let (how, part) = self.tags()?;
-                Test::Envelope { how, part: part.unwrap_or(AddressPart::All), names: self.texts()?, keys: self.texts()? }
+                Test::Envelope {
+                    how,
+                    part: part.unwrap_or(AddressPart::All),
+                    names: self.texts()?,
+                    keys: self.texts()?,
+                }
             }
             _ => return self.wrong(format!("there is no test {name:?} here")),
         })

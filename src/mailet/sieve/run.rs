@@ -119,14 +119,12 @@ impl Run<'_> {
             Test::Not(test) => !self.test(test),
             Test::AllOf(tests) => tests.iter().all(|test| self.test(test)),
             Test::AnyOf(tests) => tests.iter().any(|test| self.test(test)),
-            Test::Exists(names) => {
-                names.iter().all(|name| fields(self.subject.header).any(|field| field.is(name)))
-            }
+            Test::Exists(names) => names.iter().all(|name| fields(self.subject.header).any(|field| field.is(name))),
             Test::Size { over: true, octets } => self.subject.size > *octets,
             Test::Size { over: false, octets } => self.subject.size < *octets,
-            Test::Header { how, names, keys } => names.iter().any(|name| {
-                all(self.subject.header, name).any(|value| any_key(*how, &decode_words(&value), keys))
-            }),
+            Test::Header { how, names, keys } => names
+                .iter()
+                .any(|name| all(self.subject.header, name).any(|value| any_key(*how, &decode_words(&value), keys))),
             Test::Address { how, part, names, keys } => names.iter().any(|name| {
                 all(self.subject.header, name)
                     .flat_map(|value| addresses(&value))

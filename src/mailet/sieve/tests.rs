@@ -97,7 +97,9 @@ fn what_is_wrong_is_told_with_its_line() {
     assert!(Script::parse(&deep).expect_err("it is too deep").what.contains("too deep"));
     let deep = format!("if {}true {{}}", "not ".repeat(20));
     assert!(Script::parse(&deep).expect_err("it is too deep").what.contains("too deep"));
-    assert!(Script::parse(&" ".repeat(SCRIPT_MAX + 1)).is_err() && Script::parse(&"; ".repeat(TOKENS_MAX + 1)).is_err());
+    assert!(
+        Script::parse(&" ".repeat(SCRIPT_MAX + 1)).is_err() && Script::parse(&"; ".repeat(TOKENS_MAX + 1)).is_err()
+    );
 }
 
 /// A mask as one would write it down; takes for ever where there are many stars.
