@@ -140,7 +140,7 @@ async fn run(
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: Duration::from_secs(60),
         graceful: true,
-        gate: Gate { connections: limit, per_client: None, unnamed: None },
+        gate: Gate { connections: limit, per_client: None, unnamed: None, descriptors: usize::MAX },
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();
@@ -164,6 +164,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         max_segments: 8,
         reserve_octets: 1 << 20,
         max_messages: 1000,
+        longest_delay: Duration::from_secs(60),
     };
     let opened =
         Spool::open(machine.clone(), &directory.join("spool"), layout, Box::new(|_| {})).await.expect("a spool");

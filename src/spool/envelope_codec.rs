@@ -28,6 +28,11 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
+    /// Nothing is left.
+    pub fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         self.take(N)?.try_into().map_err(|_| Malformed)
     }

@@ -84,7 +84,7 @@ fn recovered(octets: usize, records: u64) -> Prepared {
         let mut recovery = Recovery::new(KEY);
         let damage = recovery.read_segment(1, black_box(&segment), 0).len() as u64;
         let found = recovery.finish();
-        found.survivors.len() as u64 + 1_000_000 * (damage + found.incomplete.len() as u64)
+        found.survivors.len() as u64 + 1_000_000 * (damage + found.doubtful.len() as u64)
     });
     Prepared { octets, run, expected: records }
 }
