@@ -2,6 +2,7 @@
 
 pub mod maildir;
 pub mod retry;
+pub mod route;
 pub mod schedule;
 pub mod settings;
 pub mod text;
