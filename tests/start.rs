@@ -18,7 +18,7 @@ fn last_line(failed: &Failed) -> &str {
 
 #[test]
 fn a_broken_configuration_is_told_with_file_line_and_column() {
-    let home = Home::new(&Conf::new().servers(vec![Server::smtp().with("maxLineLength", "12")]));
+    let home = Home::without_users(&Conf::new().servers(vec![Server::smtp().with("maxLineLength", "12")]));
     fs::write(home.conf().join("domainlist.xml"), "<domainlist>\n  <defaultDomain>not a domain</defaultDomain>\n")
         .unwrap();
     let failed = home.fail_to_start(|_| {});
@@ -119,7 +119,7 @@ fn refuse_io_uring(errno: libc::c_int) -> impl Fn() -> io::Result<()> {
 
 #[test]
 fn io_uring_that_is_refused_is_told_with_the_remedy() {
-    let home = Home::new(&Conf::new());
+    let home = Home::without_users(&Conf::new());
     for (errno, told) in
         [(libc::EPERM, ["kernel.io_uring_disabled", "seccomp profile"]), (libc::ENOSYS, ["no io_uring", "Linux 5.17"])]
     {
@@ -172,7 +172,7 @@ fn an_address_of_another_machine_is_told() {
 
 #[test]
 fn a_directory_that_cannot_be_made_is_named() {
-    let home = Home::new(&Conf::new());
+    let home = Home::without_users(&Conf::new());
     fs::write(home.path().join("var"), "in the way").unwrap();
     let failed = home.fail_to_start(|_| {});
     let spool = home.path().join("var/spool");

@@ -42,8 +42,8 @@ pub use problem::{Problem, Severity};
 pub use problems::Problems;
 pub use recipientrewritetable::RewriteSettings;
 pub use ringpost::{
-    DeliverySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings, SpoolSettings, Steering,
-    TimeoutSettings,
+    DeliverySettings, DirectorySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings,
+    SpoolSettings, Steering, TimeoutSettings,
 };
 pub use server::auth::AuthSettings;
 pub use server::effective::{Effective, Origin, Row};
@@ -241,7 +241,7 @@ fn configuration(
         repositories: repositories.and_then(|file| mailrepositorystore::read(&file, problems)),
         container: container.and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, problems)),
         webadmin: webadmin.map(|file| webadmin::read(&file, problems)),
-        ringpost: ringpost::read(&own, &home, &domains, host, problems)?,
+        ringpost: ringpost::read(&own, &home, host, problems)?,
         domains,
         home,
     };

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::domainlist::DomainSettings;
 use super::host::Host;
 use super::key::{Key, key};
 use super::near::nearest;
 use super::problem::Severity;
 use super::problems::{Acceptance, Inactive, Problems};
-use super::section::{Section, Written};
+use super::section::Section;
 use super::tables;
 use super::value;
 use super::walk::{Scope, walk};
@@ -19,8 +18,8 @@ use crate::mail::limits::RECIPIENTS;
 /// What `ringpost.xml` says, every default filled in and every path absolute or below the home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingpostSettings {
-    /// `users/user`: mailboxes that exist, as `local-part@domain`, the domain lower-cased.
-    pub users: Vec<String>,
+    /// `directory`: users, domains and the rewrite table.
+    pub directory: DirectorySettings,
     /// `mail/directory`: below it every user has a Maildir.
     pub mail_directory: PathBuf,
     /// `shards`: the CPUs that serve, one shard each, ascending.
@@ -41,6 +40,17 @@ pub struct RingpostSettings {
     pub control_socket: PathBuf,
     /// `shutdown/grace`: how long transactions under way may go on when the process is told to stop.
     pub shutdown_grace: Duration,
+}
+
+/// `directory`: where users, domains and the rewrite table are kept, and how passwords are hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectorySettings {
+    /// `path`: the database's file.
+    pub path: PathBuf,
+    /// `rehash`: a password that James has hashed is hashed anew when its user logs in.
+    pub rehash: bool,
+    /// `hashingThreads`: passwords that are hashed at a time, at idle priority, 19 MiB each.
+    pub hashing_threads: usize,
 }
 
 /// `spool`: where messages are kept until they are delivered.
@@ -144,7 +154,10 @@ pub enum LogLevel {
 /// The keys of `ringpost.xml`.
 pub const KEYS: &[Key] = &[
     key("home").default("the directory that holds conf"),
-    key("users/user").often(),
+    key("users/user").often().gone("users are in the directory: `ringpost user add` adds them; remove <users> here"),
+    key("directory/path").default("var/directory.sqlite"),
+    key("directory/rehash").default("true"),
+    key("directory/hashingThreads").default("2"),
     key("mail/directory").default("var/mail"),
     key("shards").default("every CPU that the process may use"),
     key("spool/directory").default("var/spool"),
@@ -266,19 +279,13 @@ pub fn home(file: &File, home: &Path) -> PathBuf {
 }
 
 /// Reads `ringpost.xml`; `home` is where paths start. `None` where the outermost element is another.
-pub fn read(
-    file: &File,
-    home: &Path,
-    domains: &DomainSettings,
-    host: &Host,
-    problems: &mut Problems,
-) -> Option<RingpostSettings> {
+pub fn read(file: &File, home: &Path, host: &Host, problems: &mut Problems) -> Option<RingpostSettings> {
     let mut section = Section::root(file, "ringpost", problems)?;
     let scope = Scope { name: "ringpost", keys: &[KEYS], unknown: Severity::Warning };
     walk(file, &file.root, &scope, section.problems);
     section.read("home", value::path);
     Some(RingpostSettings {
-        users: users(&mut section, domains),
+        directory: directory(&mut section, home),
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
         shards: shards(&mut section, host),
         spool: spool(&mut section, home),
@@ -300,34 +307,13 @@ fn small<T: TryFrom<u64>>(section: &mut Section<'_>, path: &str, least: u64, mos
     section.read(path, |text| value::number(text, least, most)).and_then(|number| T::try_from(number).ok())
 }
 
-/// The users. One of a domain that is not local would wait for mail for ever, so it is named.
-fn users(section: &mut Section<'_>, domains: &DomainSettings) -> Vec<String> {
-    let elements = section.list("users", "user");
-    if elements.is_empty() {
-        let found = "no <user> is named";
-        section.say(section.element.position, Severity::Warning, found, "every recipient will be refused");
+fn directory(section: &mut Section<'_>, home: &Path) -> DirectorySettings {
+    let path = section.read("directory/path", value::path).unwrap_or_else(|| "var/directory.sqlite".into());
+    DirectorySettings {
+        path: home.join(path),
+        rehash: section.read("directory/rehash", value::boolean).unwrap_or(true),
+        hashing_threads: count(section, "directory/hashingThreads", 1, 64).unwrap_or(2),
     }
-    let mut users: Vec<String> = Vec::new();
-    for written in elements.into_iter().map(Written::text_of) {
-        let Some(user) = section.parse(written, value::user) else { continue };
-        let domain = user.rsplit_once('@').map_or("", |(_, domain)| domain);
-        if !domains.names.iter().any(|name| name == domain) {
-            let found = format!("user {user} is of the domain {domain}, whose mail is not taken");
-            let advice = format!("add {domain} to domainlist.xml, or remove the user");
-            section.say(written.position, Severity::Warning, found, advice);
-        }
-        if users.iter().any(|earlier| earlier.eq_ignore_ascii_case(&user)) {
-            section.say(
-                written.position,
-                Severity::Warning,
-                format!("user {user} is named twice"),
-                "remove one of them",
-            );
-        } else {
-            users.push(user);
-        }
-    }
-    users
 }
 
 fn shards(section: &mut Section<'_>, host: &Host) -> Vec<usize> {

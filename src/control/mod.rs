@@ -5,8 +5,11 @@
 
 pub mod client;
 pub mod desk;
+pub mod directory;
+pub mod hashing;
 pub mod journal;
 pub mod logger;
+pub mod random;
 pub mod signals;
 pub mod space;
 pub mod status;

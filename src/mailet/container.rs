@@ -13,7 +13,8 @@ use super::mail::{Attributes, Facts, Form, Mail, Recipient};
 use super::mailets::{Next, Run};
 use super::matchers::{Known, Matched, Stop, TooBig, View};
 use super::pipeline::{OnMailetException, OnMatchException, Pair, Pipeline, Place};
-use super::question::{Answer, Question, Rewritten};
+use super::question::{Answer, Question, Rewritten, Whom};
+use crate::mail::Mailbox;
 
 /// Times that a branch may change its processor; beyond, it goes in circles, and its recipients are bounced.
 pub const PROCESSORS_MAX: u32 = 32;
@@ -137,6 +138,13 @@ impl Walk<'_> {
             }
         }
         Step::Done(std::mem::take(&mut self.effects))
+    }
+
+    /// Whom the last question is about, in the order in which the answer must be.
+    pub fn whom(&self, whom: Whom) -> impl Iterator<Item = &Mailbox> {
+        let branch = self.branches.last().filter(|_| whom == Whom::Recipients);
+        let recipients = branch.into_iter().flat_map(|branch| &branch.recipients).map(|recipient| &recipient.mailbox);
+        recipients.chain(self.facts.reverse_path.mailbox().filter(|_| whom == Whom::Sender))
     }
 
     /// One pair for one branch. With a question the branch is back where it was.
@@ -344,38 +352,31 @@ impl Walk<'_> {
     /// Takes in an answer. An error says why what was asked is still not known.
     fn learn(&mut self, question: &Question, answer: Answer) -> Result<(), Box<str>> {
         let Some(branch) = self.branches.last_mut() else { return Ok(()) };
-        let short = || Box::from("the answer is to another question");
+        let count = branch.recipients.len();
         match (question, answer) {
             (_, Answer::Unavailable(why)) => return Err(why),
             (Question::Header, Answer::Header(header)) => self.known.header = Some(header),
             (Question::Content { .. }, Answer::Content(content)) => self.known.content = Some(Ok(content)),
             (Question::Content { .. }, Answer::TooBig) => self.known.content = Some(Err(TooBig)),
-            (Question::Directory(of), Answer::Directory(answers)) if of.len() == answers.len() => {
-                let sender = self.facts.reverse_path.mailbox();
-                for (place, (mailbox, answer)) in of.iter().zip(answers).enumerate() {
-                    match branch.recipients.get_mut(place).filter(|recipient| recipient.mailbox == *mailbox) {
-                        Some(recipient) => recipient.known = Some(answer),
-                        None if sender == Some(mailbox) => {}
-                        None => return Err(short()),
-                    }
-                    if sender == Some(mailbox) {
-                        self.known.sender = Some(answer);
-                    }
-                }
+            (Question::Directory(Whom::Sender), Answer::Directory(answers)) if answers.len() == 1 => {
+                self.known.sender = answers.first().copied();
             }
-            // Before the pair's matcher chose it is the matcher that asks, and of the sender; after that the mailet.
-            (Question::Rewrite(of), Answer::Rewritten(answers)) if of.len() == answers.len() => match branch.chosen {
-                true => branch.rewritten = Some(answers),
-                false => self.known.sender_rewritten = answers.into_iter().next(),
-            },
+            (Question::Directory(Whom::Recipients), Answer::Directory(answers)) if answers.len() == count => {
+                let known = branch.recipients.iter_mut().zip(answers);
+                known.for_each(|(recipient, answer)| recipient.known = Some(answer));
+            }
+            (Question::Rewrite(Whom::Sender), Answer::Rewritten(answers)) if answers.len() == 1 => {
+                self.known.sender_rewritten = answers.into_iter().next();
+            }
+            (Question::Rewrite(Whom::Recipients), Answer::Rewritten(answers)) if answers.len() == count => {
+                branch.rewritten = Some(answers);
+            }
             (Question::Exists(of), Answer::Exists(answers)) if of.len() == answers.len() => {
                 self.known.exists.extend(of.iter().cloned().zip(answers));
             }
             (Question::Listed { zone, .. }, Answer::Listed(listed)) => self.known.listed.push((zone.clone(), listed)),
-            (Question::Scripts(of), Answer::Scripts(scripts)) if of.len() == scripts.len() => {
-                branch.scripts = Some(scripts);
-            }
-            _ => return Err(short()),
+            (Question::Scripts, Answer::Scripts(scripts)) if scripts.len() == count => branch.scripts = Some(scripts),
+            _ => return Err("the answer is to another question".into()),
         }
         Ok(())
     }

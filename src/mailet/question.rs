@@ -16,10 +16,10 @@ pub enum Question {
         /// Where there are more, the answer is [`Answer::TooBig`].
         most: usize,
     },
-    /// What the directory says of these.
-    Directory(Vec<Mailbox>),
-    /// What the rewrite table makes of these.
-    Rewrite(Vec<Mailbox>),
+    /// What the directory says of them; see [`super::container::Walk::whom`].
+    Directory(Whom),
+    /// What the rewrite table makes of them.
+    Rewrite(Whom),
     /// Whether these domains have a mail server or an address.
     Exists(Vec<Domain>),
     /// Whether the list of that name has the address.
@@ -29,8 +29,17 @@ pub enum Question {
         /// Whom it may list.
         address: IpAddr,
     },
-    /// The active Sieve script of these users.
-    Scripts(Vec<Mailbox>),
+    /// The active Sieve scripts of the recipients.
+    Scripts,
+}
+
+/// Whom a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The sender.
+    Sender,
+    /// The recipients of the branch that asks, in their order.
+    Recipients,
 }
 
 /// What the rewrite table makes of a mailbox.

@@ -32,6 +32,14 @@ pub enum Error {
         /// How it failed.
         error: io::Error,
     },
+    /// The directory cannot be opened.
+    #[error("cannot open the directory {path}: {error}")]
+    Directory {
+        /// Its file.
+        path: String,
+        /// How it failed.
+        error: String,
+    },
     /// A part of the process cannot be started.
     #[error("{what} cannot be started: {error}")]
     Start {

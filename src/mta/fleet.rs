@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::acceptor::{Acceptor, Berth, Door};
 use super::announcement::Started;
+use super::directory;
 use super::error::{Error, start_error};
 use super::figures::Figures;
 use super::holdings::{Bound, Directories, Listeners};
@@ -16,9 +17,10 @@ use super::placement::{Placement, adopted, log_name};
 use super::report::{Report, ShardReport};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
-use super::translate::{Common, directory, least_level, log_format, timeouts};
+use super::translate::{Common, least_level, log_format, timeouts};
 use crate::config::Configuration;
 use crate::control::desk::{self, Lines};
+use crate::control::directory::Keeper;
 use crate::control::journal::{Journal, Level, ring};
 use crate::control::logger::Logger;
 use crate::control::space;
@@ -52,6 +54,8 @@ struct Member {
 pub struct Fleet {
     /// For events of no shard.
     pub journal: Journal,
+    /// Users, domains and the rewrite table.
+    pub keeper: Arc<Keeper>,
     members: Vec<Member>,
     /// Acceptors that are not started yet: the CPU, the listeners and the journal of each.
     waiting: Vec<(usize, Listeners, Journal)>,
@@ -102,14 +106,15 @@ impl Fleet {
         let lines = Arc::new(Lines::new(bells).map_err(part())?);
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
-        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
+        let keeper = directory::open(configuration, lines.clone(), control)?;
+        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(keeper.clone())));
         control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
 
         let patience = 2 * configuration.ringpost.shutdown_grace + RESTLESS;
         let (end, ended) = tokio::sync::mpsc::channel(equipment.len() + waiting.len() + 1);
         let (members, acceptors, sender) = (Vec::new(), Vec::new(), end.clone());
         let mut fleet =
-            Fleet { journal, members, waiting, acceptors, logger, watchdog: None, ended, end, desk, patience };
+            Fleet { journal, keeper, members, waiting, acceptors, logger, watchdog: None, ended, end, desk, patience };
         for (number, equipment) in equipment.into_iter().enumerate() {
             match start_shard(number, equipment, placement, &common, directories, lines.clone()) {
                 Ok(member) => fleet.members.push(member),

@@ -22,10 +22,8 @@ use crate::control::journal::Level;
 use crate::control::logger::Format;
 use crate::control::space;
 use crate::delivery::Retry;
-use crate::directory::Listed;
 use crate::io::counts::Counts;
 use crate::io::metal::BoundListener;
-use crate::mail::{Domain, Mailbox};
 use crate::mailet::Container;
 use crate::spool;
 
@@ -48,13 +46,6 @@ pub fn log_format(configuration: &Configuration) -> Format {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     }
-}
-
-/// Users and domains as the configuration lists them; it has been checked, so nothing is left out.
-pub fn directory(configuration: &Configuration) -> Listed {
-    let domains = configuration.domains.names.iter().filter_map(|name| Domain::parse(name).ok());
-    let users = configuration.ringpost.users.iter().filter_map(|user| Mailbox::parse(user).ok());
-    Listed::new(domains, users)
 }
 
 /// What all shards get the same.

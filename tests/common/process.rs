@@ -110,7 +110,6 @@ impl Conf {
     }
 
     fn ringpost_xml(&self) -> String {
-        let users: String = self.users.iter().map(|user| format!("<user>{user}</user>")).collect();
         let mut sections: BTreeMap<&str, String> = BTreeMap::new();
         for (path, value) in &self.ringpost {
             match path.split_once('/') {
@@ -121,7 +120,7 @@ impl Conf {
             }
         }
         let sections: String = sections.iter().map(|(name, xml)| format!("<{name}>{xml}</{name}>\n")).collect();
-        format!("<ringpost>\n<users>{users}</users>\n{sections}</ringpost>\n")
+        format!("<ringpost>\n{sections}</ringpost>\n")
     }
 }
 
@@ -131,7 +130,20 @@ pub struct Home {
 }
 
 impl Home {
+    /// With users in its directory.
     pub fn new(conf: &Conf) -> Home {
+        let home = Home::without_users(conf);
+        // The postmaster is there from the first.
+        let users: Vec<&str> =
+            conf.users.iter().map(String::as_str).filter(|user| !user.starts_with("postmaster@")).collect();
+        if !users.is_empty() {
+            home.run(&[&["user", "add", "--no-password"], users.as_slice()].concat());
+        }
+        home
+    }
+
+    /// With a configuration and nothing else.
+    pub fn without_users(conf: &Conf) -> Home {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
         let home = Home { directory };
         fs::create_dir(home.conf()).expect("a directory for the configuration");
@@ -165,6 +177,14 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringpost"));
         command.arg("--conf").arg(self.conf());
         command
+    }
+
+    /// Runs another verb of the command, which must succeed; its standard output.
+    pub fn run(&self, words: &[&str]) -> String {
+        let output = self.command().args(words).stdin(Stdio::null()).output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ringpost {}: {told}", words.join(" "));
+        String::from_utf8(output.stdout).expect("it is UTF-8")
     }
 
     /// Starts ringpost, which must become ready.

@@ -14,7 +14,7 @@ pub const SMTP: &str = "<smtpservers><smtpserver><bind>127.0.0.1:25</bind><verif
     </smtpserver></smtpservers>";
 pub const LMTP: &str = "<lmtpservers><lmtpserver><bind>127.0.0.1:24</bind><handlerchain/></lmtpserver></lmtpservers>";
 pub const DOMAINS: &str = "<domainlist><domainnames><domainname>example.org</domainname></domainnames></domainlist>";
-pub const RINGPOST: &str = "<ringpost><users><user>you@example.org</user></users></ringpost>";
+pub const RINGPOST: &str = "<ringpost></ringpost>";
 
 pub fn host() -> Host {
     Host { name: "mx.example.net".to_owned(), cpus: vec![0, 1, 2, 3], resolve, variable, readable }
@@ -125,7 +125,7 @@ pub fn lmtp(keys: &str) -> ServerSettings {
 }
 
 pub fn ringpost(keys: &str) -> RingpostSettings {
-    let text = format!("<ringpost><users><user>you@example.org</user></users>{keys}</ringpost>");
+    let text = format!("<ringpost>{keys}</ringpost>");
     right(&with("ringpost", &text)).ringpost
 }
 

@@ -276,13 +276,17 @@ pub const MAILETS: &[Class] = &[
     restricting("OnlyText", LEFT_IN),
     restricting("PerRecipientRateLimit", DELIVERED),
     restricting("PerSenderRateLimit", DELIVERED),
-    mailet("PostmasterAlias", "mail to the postmaster is for the <user> of that name").ready("").with(&[]),
+    class("PostmasterAlias")
+        .differently("done before mail is taken, and whether or not it is named")
+        .ready("")
+        .with(&[]),
     mailet("PropagateError", "nothing fails"),
     mailet("RandomStoring", "the mail goes to those it names"),
-    mailet("RecipientRewriteTable", "no address is rewritten")
+    class("RecipientRewriteTable")
+        .differently("done before mail is taken, and whether or not it is named")
         .ready("nobody gets a mail twice because two addresses lead to one")
         .with(keys::REWRITE),
-    mailet("RecipientToLowerCase", "users are known whatever their case").ready("").with(&[]),
+    class("RecipientToLowerCase").differently("users are known whatever their case").ready("").with(&[]),
     mailet("RecoverAttachment", UNCHANGED),
     mailet("Redirect", NOT_SENT).ready("").with(keys::REDIRECT),
     mailet("RemoteDelivery", "ringpost relays nothing yet; mail to other hosts is refused when it comes")

@@ -82,7 +82,7 @@ fn container(processors: Vec<Vec<Pair>>) -> Container {
 
 /// Whoever is at `here` and begins with `u` is a user; `a` stands for two others, `b` for the same as one of them, `l` is in a
 /// circle.
-fn answer(question: &Question) -> Answer {
+fn answer(question: &Question, walk: &Walk<'_>) -> Answer {
     let directory = |mailbox: &Mailbox| match (mailbox.domain().to_string().as_str(), mailbox.local().starts_with('u'))
     {
         ("here", true) => directory::Place::User,
@@ -99,25 +99,25 @@ fn answer(question: &Question) -> Answer {
     match question {
         Question::Header => Answer::Header(b"Subject: s\r\nReceived: a\r\nReceived: b\r\n".as_slice().into()),
         Question::Content { .. } => Answer::Content(b"Subject: s\r\n\r\nbody\r\n".as_slice().into()),
-        Question::Directory(of) => Answer::Directory(of.iter().map(directory).collect()),
-        Question::Rewrite(of) => Answer::Rewritten(of.iter().map(rewrite).collect()),
+        Question::Directory(whom) => Answer::Directory(walk.whom(*whom).map(directory).collect()),
+        Question::Rewrite(whom) => Answer::Rewritten(walk.whom(*whom).map(rewrite).collect()),
         Question::Exists(of) => Answer::Exists(of.iter().map(|_| false).collect()),
         Question::Listed { .. } => Answer::Listed(true),
-        Question::Scripts(of) => Answer::Scripts(of.iter().map(|_| None).collect()),
+        Question::Scripts => Answer::Scripts(walk.whom(Whom::Recipients).map(|_| None).collect()),
     }
 }
 
 fn walk_with(
     container: &Container,
     mail: Mail,
-    answer: impl Fn(&Question) -> Option<Answer>,
+    answer: impl Fn(&Question, &Walk<'_>) -> Option<Answer>,
 ) -> (Vec<Effect>, Vec<Question>) {
     let mut walk = container.walk(mail);
     let (mut asked, mut given) = (Vec::new(), None);
     loop {
         match walk.go_on(given.take()) {
             Step::Ask(question) => {
-                given = answer(&question);
+                given = answer(&question, &walk);
                 asked.push(question);
                 assert!(asked.len() < 10_000, "the walk asks for ever");
             }
@@ -128,7 +128,7 @@ fn walk_with(
 
 /// The ends of the recipients, as lines.
 fn ends(container: &Container, mail: Mail) -> Vec<String> {
-    told(&walk_with(container, mail, |question| Some(answer(question))).0)
+    told(&walk_with(container, mail, |question, walk| Some(answer(question, walk))).0)
 }
 
 fn told(effects: &[Effect]) -> Vec<String> {
@@ -161,8 +161,8 @@ fn the_directory_is_asked_once_for_all() {
     let container =
         container(vec![vec![pair(local(), Mailet::Deliver(deliver::Deliver::Local)), pair(host, bounce())]]);
     let (effects, asked) =
-        walk_with(&container, mail("s@there", &["u1@here", "n@here"]), |question| Some(answer(question)));
-    assert_eq!(asked, [Question::Directory(vec![mailbox("u1@here"), mailbox("n@here")]), Question::Header]);
+        walk_with(&container, mail("s@there", &["u1@here", "n@here"]), |question, walk| Some(answer(question, walk)));
+    assert_eq!(asked, [Question::Directory(Whom::Recipients), Question::Header]);
     let expected = ["0:u1@here -> mailbox", "send Bounce from <>", "1:n@here -> drop: Answered"];
     assert_eq!(told(&effects), expected);
 }
@@ -217,11 +217,11 @@ fn the_sender_in_a_circle_is_another_question_than_the_recipients() {
 fn who_does_not_answer_has_the_mail_tried_again() {
     let container = container(vec![vec![pair(local(), Mailet::Deliver(deliver::Deliver::Local))]]);
     let mail = mail("s@there", &["u1@here"]);
-    let none = walk_with(&container, mail.clone(), |_| None).0;
+    let none = walk_with(&container, mail.clone(), |_, _| None).0;
     assert_eq!(told(&none), ["0:u1@here -> again, not counted: there was no answer"]);
-    let down = walk_with(&container, mail.clone(), |_| Some(Answer::Unavailable("down".into()))).0;
+    let down = walk_with(&container, mail.clone(), |_, _| Some(Answer::Unavailable("down".into()))).0;
     assert_eq!(told(&down), ["0:u1@here -> again, not counted: down"]);
-    let wrong = walk_with(&container, mail, |_| Some(Answer::Directory(Vec::new()))).0;
+    let wrong = walk_with(&container, mail, |_, _| Some(Answer::Directory(Vec::new()))).0;
     assert_eq!(told(&wrong), ["0:u1@here -> again, not counted: the answer is to another question"]);
 }
 
@@ -254,7 +254,7 @@ fn matchers_that_fail_match_as_told() {
         let null = Pair { on_match_exception, ..pair(matcher, Mailet::Deliver(deliver::Deliver::Null)) };
         container(vec![vec![null, pair(Matcher::All, Mailet::Deliver(deliver::Deliver::Local))]])
     };
-    let of = |on| told(&walk_with(&failing(on), mail("s@there", &["u1@here"]), |_| Some(Answer::TooBig)).0);
+    let of = |on| told(&walk_with(&failing(on), mail("s@there", &["u1@here"]), |_, _| Some(Answer::TooBig)).0);
     assert_eq!(of(OnMatchException::NoMatch), ["0:u1@here -> mailbox"]);
     assert_eq!(of(OnMatchException::MatchAll), ["0:u1@here -> drop: Asked"]);
     assert_eq!(of(OnMatchException::Error), ["0:u1@here -> repository file://error/"]);
@@ -359,9 +359,9 @@ proptest! {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mail = mail(&sender, &names);
         let count = std::cell::Cell::new(0u8);
-        let (effects, _) = walk_with(&container, mail, |question| {
+        let (effects, _) = walk_with(&container, mail, |question, walk| {
             count.set(count.get().wrapping_add(1));
-            match count.get() % 20 == silent { true => None, false => Some(answer(question)) }
+            match count.get() % 20 == silent { true => None, false => Some(answer(question, walk)) }
         });
         let mut ends = vec![0u32; names.len()];
         for effect in &effects {

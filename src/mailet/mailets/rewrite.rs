@@ -11,7 +11,7 @@ use crate::mailet::effect::{Drop, End};
 use crate::mailet::mail::Recipient;
 use crate::mailet::matchers::Stop;
 use crate::mailet::pipeline::Place;
-use crate::mailet::question::{Question, Rewritten};
+use crate::mailet::question::{Question, Rewritten, Whom};
 
 /// How.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,7 @@ impl Rewrite {
 
 fn table(run: &mut Run<'_>, error: Option<Place>) -> Result<(), Stop> {
     let Some(answers) = run.branch.rewritten.take() else {
-        let all = run.branch.recipients.iter().map(|recipient| recipient.mailbox.clone()).collect();
-        return Err(Stop::Ask(Question::Rewrite(all)));
+        return Err(Stop::Ask(Question::Rewrite(Whom::Recipients)));
     };
     if answers.iter().all(|answer| *answer == Rewritten::Unchanged) {
         return Ok(());
@@ -106,8 +105,7 @@ fn postmaster(run: &mut Run<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     if unknown.any(|recipient| recipient.known.is_none()) {
-        let all = run.branch.recipients.iter().map(|recipient| recipient.mailbox.clone()).collect();
-        return Err(Stop::Ask(Question::Directory(all)));
+        return Err(Stop::Ask(Question::Directory(Whom::Recipients)));
     }
     for recipient in run.branch.recipients.iter_mut().filter(|one| is_postmaster(one)) {
         // A postmaster who has a mailbox of that name keeps getting it there, as in James.

@@ -15,13 +15,13 @@ use crate::mailet::sieve::Script;
 use crate::mailet::sieve::run::{Action, Subject};
 
 pub(super) fn serve(run: &mut Run<'_>) -> Result<Next, Stop> {
-    let Some(scripts) = run.branch.scripts.clone() else {
-        let all = run.branch.recipients.iter().map(|recipient| recipient.mailbox.clone()).collect();
-        return Err(Stop::Ask(Question::Scripts(all)));
+    let Some(scripts) = &run.branch.scripts else {
+        return Err(Stop::Ask(Question::Scripts));
     };
     if scripts.iter().all(Option::is_none) {
         return Ok(Next::On);
     }
+    let scripts = scripts.clone();
     let header: Rc<[u8]> = run.view().header()?.into();
     let attributes = next_generation(&run.branch.attributes)?;
     let old = std::mem::take(&mut run.branch.recipients);

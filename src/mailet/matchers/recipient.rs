@@ -6,7 +6,7 @@ use super::{Matched, Stop, View, listed};
 use crate::directory::Place as Whose;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::pattern::Pattern;
-use crate::mailet::question::Question;
+use crate::mailet::question::{Question, Whom};
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,7 @@ impl Condition {
         match self {
             Condition::IsLocal | Condition::HostIsLocal => {
                 if view.recipients.iter().any(|recipient| recipient.known.is_none()) {
-                    let all = view.recipients.iter().map(|recipient| recipient.mailbox.clone()).collect();
-                    return Err(Stop::Ask(Question::Directory(all)));
+                    return Err(Stop::Ask(Question::Directory(Whom::Recipients)));
                 }
                 let host = *self == Condition::HostIsLocal;
                 Ok(Matched::each(view.recipients, |recipient| match recipient.known {

@@ -7,7 +7,7 @@ use super::{Matched, Stop, View, listed};
 use crate::directory::Place as Whose;
 use crate::mail::{Domain, Mailbox};
 use crate::mailet::pattern::Pattern;
-use crate::mailet::question::{Question, Rewritten};
+use crate::mailet::question::{Question, Rewritten, Whom};
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +39,12 @@ impl Condition {
             Condition::IsNull => false,
             Condition::IsRegex(pattern) => pattern.matches(&sender.to_string()),
             Condition::HostIsLocal | Condition::IsLocal => match (view.known.sender, self) {
-                (None, _) => return Err(Stop::Ask(Question::Directory(vec![sender.clone()]))),
+                (None, _) => return Err(Stop::Ask(Question::Directory(Whom::Sender))),
                 (Some(Whose::User), _) | (Some(Whose::Nobody), Condition::HostIsLocal) => true,
                 _ => false,
             },
             Condition::InRewriteLoop => match &view.known.sender_rewritten {
-                None => return Err(Stop::Ask(Question::Rewrite(vec![sender.clone()]))),
+                None => return Err(Stop::Ask(Question::Rewrite(Whom::Sender))),
                 Some(rewritten) => *rewritten == Rewritten::Loop,
             },
         };
