@@ -71,7 +71,7 @@ fn pipeline_rows(table: &ClassTable, out: &mut String) {
             Some(how) => format!("honoured differently: {how}"),
             None => "not yet".to_owned(),
         };
-        let keys: Vec<String> = class.keys.unwrap_or_default().iter().map(|key| key_cell(key)).collect();
+        let keys: Vec<String> = class.keys.unwrap_or_default().iter().map(key_cell).collect();
         let (ready, keys, remark) = (cell(&ready), keys.join(", "), cell(&remark));
         let _ = writeln!(out, "| `{}` | {word} | {ready} | {keys} | {remark} |", class.name);
     }

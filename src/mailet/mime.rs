@@ -229,8 +229,7 @@ pub fn unquote(octets: &[u8]) -> Vec<u8> {
 /// Encodes as quoted-printable. Its lines end as those of the text do, and have at most 76 characters.
 pub fn quote(octets: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(octets.len() + octets.len() / 4);
-    let mut lines = octets.split_inclusive(|octet| *octet == b'\n').peekable();
-    while let Some(line) = lines.next() {
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let mut length = 0;
