@@ -23,7 +23,6 @@ SERVERS = (
       <jmxName>implicit</jmxName>
       <bind>127.0.0.1:0</bind>
       <helloName autodetect="false">mx.example.org</helloName>
-      <verifyIdentity>disabled</verifyIdentity>
       <handlerchain coreHandlersPackage="org.apache.james.smtpserver.NoAuthCmdHandlerLoader">
         <handler class="org.apache.james.smtpserver.fastfail.ValidRcptHandler"/>
       </handlerchain>"""
