@@ -1,9 +1,11 @@
 //! Mailboxes and paths (RFC 5321 §4.1.2, RFC 6531 §3.3).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::limits::{DOMAIN_OCTETS, LOCAL_PART_OCTETS};
 
@@ -39,7 +41,7 @@ pub enum AddressError {
 #[derive(Clone, Debug)]
 pub enum Domain {
     /// A domain name as it was written, without a dot at the end.
-    Name(Box<str>),
+    Name(Arc<str>),
     /// An address literal: `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
     Address(IpAddr),
 }
@@ -139,10 +141,10 @@ fn is_text(c: char) -> bool {
 
 /// A local part and a domain.
 ///
-/// Two mailboxes are equal when their local parts are the same octets and their domains are equal.
+/// Clones share their text. Two mailboxes are equal when their local parts are the same octets and their domains are equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mailbox {
-    local: Box<str>,
+    local: Arc<str>,
     domain: Domain,
 }
 
@@ -213,15 +215,15 @@ impl fmt::Display for Mailbox {
 }
 
 /// The local part, decoded, and what follows the `@` if there is one.
-fn split_local_part(text: &str) -> Result<(String, Option<&str>), AddressError> {
+fn split_local_part(text: &str) -> Result<(Cow<'_, str>, Option<&str>), AddressError> {
     let (local, rest) = match text.strip_prefix('"') {
-        Some(quoted) => read_quoted(quoted)?,
+        Some(quoted) => read_quoted(quoted).map(|(local, rest)| (local.into(), rest))?,
         None => {
             let (local, rest) = text.split_at(text.find('@').unwrap_or(text.len()));
             if !is_dot_string(local) {
                 return Err(AddressError::LocalPart);
             }
-            (local.to_owned(), rest)
+            (local.into(), rest)
         }
     };
     match rest.strip_prefix('@') {
@@ -252,7 +254,11 @@ fn is_dot_string(text: &str) -> bool {
 
 /// Whether the character may stand in an atom (RFC 5322 §3.2.3, RFC 6532 §3.2).
 fn is_atext(c: char) -> bool {
-    if c.is_ascii() { c.is_ascii_graphic() && !"()<>[]:;@\\,.\"".contains(c) } else { is_text(c) }
+    match c {
+        '(' | ')' | '<' | '>' | '[' | ']' | ':' | ';' | '@' | '\\' | ',' | '.' | '"' => false,
+        c if c.is_ascii() => c.is_ascii_graphic(),
+        c => is_text(c),
+    }
 }
 
 /// Takes a source route off the front of a path, as RFC 5321 §4.1.1.3 and Appendix C ask: `@a,@b:user@c` is `user@c`.

@@ -1,6 +1,7 @@
 //! The envelope of a message (RFC 5321 §2.3.1) and what is known of its content.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::{Mailbox, MessageId, ReversePath, SessionId, Tls, Username};
 
@@ -33,7 +34,7 @@ pub struct Client {
     /// The peer's address and port.
     pub address: SocketAddr,
     /// The argument of HELO, EHLO or LHLO, as it was given.
-    pub helo: Box<str>,
+    pub helo: Arc<str>,
     /// How it spoke.
     pub protocol: Protocol,
     /// What it was secured with, if it was.

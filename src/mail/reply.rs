@@ -2,13 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write as _;
 
 /// Octets of a reply line with its CR LF (RFC 5321 §4.5.3.1.5).
 const LINE_OCTETS: usize = 512;
-
-/// Why writing to a `Vec` cannot fail.
-const VECTOR_GROWS: &str = "a vector grows to take what is written to it";
 
 /// The three digits a reply begins with: 200 to 599.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,6 +114,14 @@ pub struct Reply {
     text: Cow<'static, str>,
 }
 
+/// Writes a number in decimal: replies are made for every command, and the formatter costs more than the number.
+fn push_number(number: u16, out: &mut Vec<u8>) {
+    if number >= 10 {
+        push_number(number / 10, out);
+    }
+    out.push(b'0' + (number % 10) as u8);
+}
+
 /// The text without an LF that would part it.
 fn one_line(text: Cow<'static, str>) -> Cow<'static, str> {
     if text.contains('\n') { text.replace('\n', "?").into() } else { text }
@@ -169,13 +173,23 @@ impl Reply {
 
     fn write_line(&self, text: &str, more: bool, out: &mut Vec<u8>) {
         let end = out.len() + LINE_OCTETS - "\r\n".len();
-        let separator = if more { '-' } else { ' ' };
-        write!(out, "{}{separator}", self.code).expect(VECTOR_GROWS);
+        let separator = if more { b'-' } else { b' ' };
+        push_number(self.code.number(), out);
+        out.push(separator);
         // 3yz has no class among enhanced status codes (RFC 3463 §2).
         if let (Some(EnhancedStatus { subject, detail }), 2 | 4 | 5) = (self.status, self.code.class()) {
-            write!(out, "{}.{subject}.{detail} ", self.code.class()).expect(VECTOR_GROWS);
+            for number in [self.code.class(), subject, detail] {
+                push_number(number, out);
+                out.push(b'.');
+            }
+            out.pop();
+            out.push(b' ');
         }
-        out.extend(text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' }));
+        if text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic()) {
+            out.extend_from_slice(text.as_bytes());
+        } else {
+            out.extend(text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' }));
+        }
         out.truncate(end);
         out.extend_from_slice(b"\r\n");
     }

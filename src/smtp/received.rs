@@ -1,5 +1,8 @@
 //! The trace field that a message is given when it comes in (RFC 5321 §4.4).
 
+use std::fmt::{self, Display, Write as _};
+use std::io::Write as _;
+
 use crate::mail::{Client, Domain, Envelope, Mailbox, Protocol, Tls, date::Date, limits::TEXT_LINE_OCTETS};
 
 /// Octets of a name that the field repeats from elsewhere: enough for any domain, and little enough that no line of the
@@ -10,7 +13,8 @@ const NAME_OCTETS: usize = 255;
 /// rewrite table made of them is nobody's business. `hello_name` is this server's own name.
 pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, out: &mut Vec<u8>) {
     let start = out.len();
-    let text = format!(
+    let written = write!(
+        out,
         "Received: from {} ({})\r\n{}\tby {} (ringpost) with {} id {}{}{}\r\n",
         said_name(&envelope.client),
         Domain::Address(envelope.client.address.ip().to_canonical()),
@@ -21,53 +25,62 @@ pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, 
         recipient(envelope, named),
         Date::from_micros(envelope.received_at).rfc5322(),
     );
-    out.extend_from_slice(text.as_bytes());
+    debug_assert!(written.is_ok(), "a vector grows to take what is written to it");
     debug_assert!(out[start..].split(|byte| *byte == b'\n').all(|line| line.len() as u64 <= TEXT_LINE_OCTETS));
 }
 
 /// `for <recipient>` where there is one alone, so that nobody learns of the others, and the end of the line before the date.
-fn recipient(envelope: &Envelope, named: &[Mailbox]) -> String {
-    match named {
+fn recipient(envelope: &Envelope, named: &[Mailbox]) -> impl Display {
+    fmt::from_fn(move |f| match named {
         // A recipient that a message without SMTPUTF8 cannot name is left out.
-        [recipient] if recipient.is_ascii() || envelope.smtputf8 => format!("\r\n\tfor <{recipient}>; "),
-        _ => ";\r\n\t".to_owned(),
-    }
+        [recipient] if recipient.is_ascii() || envelope.smtputf8 => write!(f, "\r\n\tfor <{recipient}>; "),
+        _ => f.write_str(";\r\n\t"),
+    })
 }
 
 /// The line that says what the connection was secured with, if it was.
-fn security(client: &Client) -> String {
-    let line = |tls: &Tls| format!("\t(using {} with cipher {})\r\n", tls.version, tls.cipher);
-    client.tls.as_ref().map(line).unwrap_or_default()
+fn security(client: &Client) -> impl Display {
+    fmt::from_fn(move |f| match &client.tls {
+        Some(Tls { version, cipher }) => write!(f, "\t(using {version} with cipher {cipher})\r\n"),
+        None => Ok(()),
+    })
 }
 
 /// The name after `with` (RFC 3848, RFC 6531 §4.3). Who said HELO has none that tells of TLS, unless it used AUTH, which is an
 /// extension after all.
-fn with(envelope: &Envelope) -> String {
+fn with(envelope: &Envelope) -> impl Display {
     let Client { protocol, tls, user, .. } = &envelope.client;
     let name = match (protocol, envelope.smtputf8) {
-        (Protocol::Smtp, false) if user.is_none() => return "SMTP".to_owned(),
+        (Protocol::Smtp, false) if user.is_none() => "SMTP",
         (Protocol::Smtp | Protocol::Esmtp, false) => "ESMTP",
         (Protocol::Lmtp, false) => "LMTP",
         (Protocol::Smtp | Protocol::Esmtp, true) => "UTF8SMTP",
         (Protocol::Lmtp, true) => "UTF8LMTP",
     };
-    let (secured, authenticated) = (tls.is_some(), user.is_some());
-    format!("{name}{}{}", if secured { "S" } else { "" }, if authenticated { "A" } else { "" })
+    let extended = name != "SMTP";
+    let (secured, authenticated) = (extended && tls.is_some(), user.is_some());
+    fmt::from_fn(move |f| {
+        f.write_str(name)?;
+        f.write_str(if secured { "S" } else { "" })?;
+        f.write_str(if authenticated { "A" } else { "" })
+    })
 }
 
 /// What the client said it is called; its address where it said nothing.
-fn said_name(client: &Client) -> String {
-    if client.helo.is_empty() {
-        Domain::Address(client.address.ip().to_canonical()).to_string()
-    } else {
-        name(&client.helo)
-    }
+fn said_name(client: &Client) -> impl Display {
+    fmt::from_fn(move |f| match &*client.helo {
+        "" => Domain::Address(client.address.ip().to_canonical()).fmt(f),
+        said => name(said).fmt(f),
+    })
 }
 
 /// A name with nothing in it that would end the line, begin a comment or part words.
-fn name(text: &str) -> String {
-    let plain = |c: char| if c.is_ascii_graphic() && !"()<>\\\",;".contains(c) { c } else { '?' };
-    text.chars().take(NAME_OCTETS).map(plain).collect()
+fn name(text: &str) -> impl Display {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '(' | ')' | '<' | '>' | '\\' | '"' | ',' | ';');
+    fmt::from_fn(move |f| match text.len() <= NAME_OCTETS && text.chars().all(plain) {
+        true => f.write_str(text),
+        false => text.chars().take(NAME_OCTETS).try_for_each(|c| f.write_char(if plain(c) { c } else { '?' })),
+    })
 }
 
 #[cfg(test)]

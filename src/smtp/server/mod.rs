@@ -77,7 +77,7 @@ pub struct Session<P> {
 /// How the client opened the session.
 #[derive(Debug)]
 struct Hello {
-    name: Box<str>,
+    name: Arc<str>,
     protocol: Protocol,
 }
 

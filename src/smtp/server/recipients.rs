@@ -11,9 +11,24 @@ pub(super) struct Recipients {
     named: Vec<Mailbox>,
     targets: Vec<Mailbox>,
     /// For each one named, the places of its targets.
-    routes: Vec<Vec<usize>>,
+    routes: Vec<Route>,
     /// The places of targets, kept once something was rewritten.
     places: HashMap<Mailbox, usize>,
+}
+
+#[derive(Debug)]
+enum Route {
+    One(usize),
+    Rewritten(Vec<usize>),
+}
+
+impl Route {
+    fn places(&self) -> &[usize] {
+        match self {
+            Route::One(place) => std::slice::from_ref(place),
+            Route::Rewritten(places) => places,
+        }
+    }
 }
 
 impl Recipients {
@@ -44,7 +59,7 @@ impl Recipients {
             self.targets.len() - 1
         });
         self.named.push(recipient);
-        self.routes.push(vec![place]);
+        self.routes.push(Route::One(place));
     }
 
     /// One more whose mail goes to `targets`, of which there is one or more; false, and nothing is changed, if that made more
@@ -59,7 +74,7 @@ impl Recipients {
         }
         let route = targets.into_iter().map(|target| self.place_of(target)).collect();
         self.named.push(recipient);
-        self.routes.push(route);
+        self.routes.push(Route::Rewritten(route));
         true
     }
 
@@ -79,10 +94,10 @@ impl Recipients {
         results: &'a [Result<P, E>],
     ) -> impl Iterator<Item = (&'a Mailbox, Option<&'a Result<P, E>>)> {
         self.named.iter().zip(&self.routes).map(|(named, route)| {
-            let of_targets: Option<Vec<_>> = route.iter().map(|place| results.get(*place)).collect();
-            let result = of_targets
-                .and_then(|results| results.iter().find(|result| result.is_err()).or(results.last()).copied());
-            (named, result)
+            let of_targets = || route.places().iter().map(|place| results.get(*place));
+            let complete = of_targets().all(|result| result.is_some());
+            let failed = of_targets().flatten().find(|result| result.is_err());
+            (named, failed.or(of_targets().last().flatten()).filter(|_| complete))
         })
     }
 }
