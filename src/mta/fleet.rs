@@ -21,7 +21,7 @@ use crate::config::Configuration;
 use crate::control::desk::{self, Lines};
 use crate::control::journal::{Journal, Level, ring};
 use crate::control::logger::Logger;
-use crate::control::space;
+use crate::control::space::{self, LogWatch, WatchedLog};
 use crate::control::watchdog::{Watchdog, Watched};
 use crate::io::handover::Doorbell;
 use crate::io::metal::{CoreSetup, GlommioMachine};
@@ -70,6 +70,7 @@ struct Equipment {
     doorbell: Arc<Doorbell>,
     listeners: Listeners,
     journal: Journal,
+    watch: Arc<LogWatch>,
 }
 
 impl Fleet {
@@ -90,7 +91,7 @@ impl Fleet {
             let (journal, reader) = ring(level);
             readers.push(reader);
             let doorbell = Arc::new(Doorbell::new(false).map_err(part())?);
-            equipment.push(Equipment { doorbell, listeners, journal });
+            equipment.push(Equipment { doorbell, listeners, journal, watch: Arc::default() });
         }
         let mut waiting = Vec::new();
         for (listeners, cpu) in bound.acceptors.into_iter().zip(&placement.acceptors) {
@@ -103,7 +104,11 @@ impl Fleet {
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
         let desk = control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
-        control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
+        let watched = equipment.iter().enumerate().map(|(number, equipment)| {
+            WatchedLog::new(directories.spool.join(log_name(number)), equipment.watch.clone())
+        });
+        let watched = watched.collect();
+        control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone(), watched));
 
         let patience = 2 * configuration.ringpost.shutdown_grace + RESTLESS;
         let (end, ended) = tokio::sync::mpsc::channel(equipment.len() + waiting.len() + 1);
@@ -226,7 +231,7 @@ fn start_shard(
     lines: Arc<Lines>,
 ) -> Result<Member, Error> {
     let ringpost = &common.configuration.ringpost;
-    let Equipment { doorbell, listeners, journal } = equipment;
+    let Equipment { doorbell, listeners, journal, watch } = equipment;
     let cpu = placement.shards[number];
     let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
     let berth = Arc::new(Berth::new(doorbell.clone(), vitals.clone()));
@@ -250,6 +255,7 @@ fn start_shard(
         journal,
         stop: stop.clone(),
         figures: figures.clone(),
+        watch,
         ready: sender,
     };
     let setup = CoreSetup {

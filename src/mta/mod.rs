@@ -12,6 +12,7 @@ pub mod core;
 mod announcement;
 pub mod error;
 mod figures;
+mod filesystem;
 mod fleet;
 pub mod gate;
 mod holdings;

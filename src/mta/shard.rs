@@ -13,13 +13,14 @@ use super::accept::{accept, begin};
 use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
 use super::core::{Core, Server};
-use super::figures::{Figures, Snapshot};
+use super::figures::{Figures, Snapshot, SpoolState};
 use super::gate::Gate;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
+use crate::control::space::LogWatch;
 use crate::hook::Chain;
 use crate::io::metal::{BoundListener, GlommioMachine};
 use crate::io::wait::Bell;
@@ -86,6 +87,8 @@ pub struct Plan {
     pub stop: Arc<AtomicBool>,
     /// What it has done, for whoever asks.
     pub figures: Arc<Figures>,
+    /// Who looks after the directory of its log.
+    pub watch: Arc<LogWatch>,
     /// Told when it accepts, or why it does not.
     pub ready: Sender<io::Result<Ready>>,
 }
@@ -121,6 +124,7 @@ struct Shard {
     stop: Arc<AtomicBool>,
     stopping: Rc<Bell>,
     figures: Arc<Figures>,
+    watch: Arc<LogWatch>,
 }
 
 impl Shard {
@@ -157,8 +161,8 @@ impl Shard {
             accepted: Cell::default(),
         });
         let stopping = Rc::default();
-        let Plan { servers, berth, grace, stop, figures, .. } = plan;
-        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping, figures }, messages))
+        let Plan { servers, berth, grace, stop, figures, watch, .. } = plan;
+        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping, figures, watch }, messages))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
@@ -197,7 +201,7 @@ impl Shard {
 
     fn spawn_pulse(&self) {
         let (core, client) = (self.core.clone(), self.client.clone());
-        let (spoolers, figures) = (self.spoolers.clone(), self.figures.clone());
+        let (spoolers, figures, watch) = (self.spoolers.clone(), self.figures.clone(), self.watch.clone());
         let machine = core.machine.clone();
         machine.spawn_vital(Class::Intake, async move {
             loop {
@@ -205,13 +209,22 @@ impl Shard {
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
                 spoolers.iter().for_each(|(spool, _)| spool.pulse());
+                let spool = core.spool.figures();
                 figures.set(Snapshot {
                     accepted: core.accepted.get(),
                     delivered: spoolers.iter().map(|(_, spooler)| spooler.delivered()).sum(),
                     deferred: spoolers.iter().map(|(_, spooler)| spooler.deferred()).sum(),
                     waiting: spoolers.iter().map(|(spool, _)| spool.len() as u64).sum(),
-                    spool_closed: core.spool.is_closed(),
+                    segments: spool.segments,
+                    free_segments: spool.free,
+                    octets: spool.octets,
+                    slowest_write: spool.slowest.as_micros() as u64,
+                    spool: SpoolState::from(&spool),
                 });
+                watch.has_segments(spool.segments + spool.free);
+                if let Some(trouble) = watch.trouble().filter(|_| !spool.closed) {
+                    core.spool.close(io::Error::other(trouble.text()));
+                }
                 core.machine.sleep(PULSE).await;
             }
         });
@@ -266,7 +279,9 @@ async fn open_log(
 ) -> io::Result<Opened<GlommioMachine>> {
     let (notes, clock, place) = (journal.clone(), machine.clone(), directory.display().to_string());
     let report = Box::new(move |event| note_spool(&notes, clock.wall_clock(), &place, &event));
-    let opened = Spool::open(machine.clone(), directory, settings, report).await?;
+    let opened = Spool::open(machine.clone(), directory, settings, report).await;
+    let opened =
+        opened.map_err(|error| io::Error::new(error.kind(), format!("its spool {}: {error}", directory.display())))?;
     let shown = directory.display();
     if opened.records > 0 {
         let (messages, records) = (opened.messages, opened.records);
@@ -291,6 +306,11 @@ fn note_spool(journal: &Journal, now: u64, spool: &str, event: &LogEvent) {
         LogEvent::Closed(error) => {
             let text = format!("{error}; this shard takes no mail until ringpost is started again");
             journal.note(Level::Error, now, "spool-closed", &[("spool", &spool), ("text", &text)]);
+        }
+        LogEvent::Slow(time) => {
+            let text =
+                format!("a write and its sync have taken {:.1} s; clients wait for the disk", time.as_secs_f64());
+            journal.note(Level::Warning, now, "spool-slow", &[("spool", &spool), ("text", &text)]);
         }
         LogEvent::NoSegment(error) => {
             journal.note(Level::Warning, now, "spool-full", &[("spool", &spool), ("text", error)]);

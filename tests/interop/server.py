@@ -58,6 +58,7 @@ CONFIGURATION = {
           <spool>
             <segmentSize>32M</segmentSize>
             <reserve>64M</reserve>
+            <volatile>true</volatile>
           </spool>
         </ringpost>""".format(users="".join(f"<user>{user}</user>" for user in USERS)),
 }
