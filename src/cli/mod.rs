@@ -1,6 +1,8 @@
-//! The command line: `ringpost [--conf DIR] [serve|check|status]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status|queue|spool]`.
 
 mod check;
+mod quarantine;
+mod queue;
 mod serve;
 mod status;
 mod tell;
@@ -14,6 +16,10 @@ use clap::{Parser, Subcommand};
 pub mod exit {
     /// EX_USAGE: the command line is wrong.
     pub const USAGE: u8 = 64;
+    /// EX_DATAERR: what was asked for is not so, or something is damaged.
+    pub const DATA: u8 = 65;
+    /// EX_IOERR: something cannot be read or written.
+    pub const INPUT_OUTPUT: u8 = 74;
     /// EX_UNAVAILABLE: no server answers.
     pub const UNAVAILABLE: u8 = 69;
     /// EX_SOFTWARE: a part of ringpost itself failed.
@@ -34,7 +40,7 @@ struct Arguments {
     verb: Option<Verb>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Take mail and deliver it, until SIGTERM or SIGINT (the default)
     Serve,
@@ -46,6 +52,12 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Look at the messages that wait, and change what becomes of them; of a running server or a stopped one
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Look after the spool of a running server or a stopped one
+    #[command(subcommand)]
+    Spool(queue::Spool),
 }
 
 /// Runs the command that the arguments ask for.
@@ -58,6 +70,8 @@ pub fn run() -> ExitCode {
         Verb::Serve => serve::run(&arguments.conf),
         Verb::Check => check::run(&arguments.conf),
         Verb::Status { json } => status::run(&arguments.conf, json),
+        Verb::Queue(verb) => queue::queue(&arguments.conf, verb),
+        Verb::Spool(verb) => queue::spool(&arguments.conf, verb),
     }
 }
 

@@ -18,6 +18,7 @@ use super::serve::now;
 use super::shard::{self, Plan, Ready};
 use super::translate::{Common, directory, least_level, log_format, timeouts};
 use crate::config::Configuration;
+use crate::control::admin::errands::{self, Errands};
 use crate::control::desk::{self, Lines};
 use crate::control::journal::{Journal, Level, ring};
 use crate::control::logger::Logger;
@@ -52,6 +53,8 @@ struct Member {
 pub struct Fleet {
     /// For events of no shard.
     pub journal: Journal,
+    /// What operators ask of the shards.
+    pub errands: Arc<Errands>,
     members: Vec<Member>,
     /// Acceptors that are not started yet: the CPU, the listeners and the journal of each.
     waiting: Vec<(usize, Listeners, Journal)>,
@@ -101,9 +104,13 @@ impl Fleet {
         }
         let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
         let lines = Arc::new(Lines::new(bells).map_err(part())?);
+        let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
+        let errands = Arc::new(Errands::new(bells).map_err(part())?);
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
         let desk = control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
+        // Where it fails nobody hears an answer, and each question says so after a while.
+        control.spawn(errands::serve(errands.clone()));
         let watched = equipment.iter().enumerate().map(|(number, equipment)| {
             WatchedLog::new(directories.spool.join(log_name(number)), equipment.watch.clone())
         });
@@ -113,10 +120,21 @@ impl Fleet {
         let patience = 2 * configuration.ringpost.shutdown_grace + RESTLESS;
         let (end, ended) = tokio::sync::mpsc::channel(equipment.len() + waiting.len() + 1);
         let (members, acceptors, sender) = (Vec::new(), Vec::new(), end.clone());
-        let mut fleet =
-            Fleet { journal, members, waiting, acceptors, logger, watchdog: None, ended, end, desk, patience };
+        let mut fleet = Fleet {
+            journal,
+            errands: errands.clone(),
+            members,
+            waiting,
+            acceptors,
+            logger,
+            watchdog: None,
+            ended,
+            end,
+            desk,
+            patience,
+        };
         for (number, equipment) in equipment.into_iter().enumerate() {
-            match start_shard(number, equipment, placement, &common, directories, lines.clone()) {
+            match start_shard(number, equipment, placement, &common, directories, (lines.clone(), errands.clone())) {
                 Ok(member) => fleet.members.push(member),
                 Err(error) => {
                     let _ = fleet.stop(false);
@@ -228,7 +246,7 @@ fn start_shard(
     placement: &Placement,
     common: &Common<'_>,
     directories: &Directories,
-    lines: Arc<Lines>,
+    (lines, errands): (Arc<Lines>, Arc<Errands>),
 ) -> Result<Member, Error> {
     let ringpost = &common.configuration.ringpost;
     let Equipment { doorbell, listeners, journal, watch } = equipment;
@@ -256,6 +274,7 @@ fn start_shard(
         stop: stop.clone(),
         figures: figures.clone(),
         watch,
+        errands,
         ready: sender,
     };
     let setup = CoreSetup {

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod core;
 mod announcement;
 pub mod error;
+mod errands;
 mod figures;
 mod filesystem;
 mod fleet;

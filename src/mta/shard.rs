@@ -13,10 +13,12 @@ use super::accept::{accept, begin};
 use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
 use super::core::{Core, Server};
+use super::errands::Office;
 use super::figures::{Figures, Snapshot, SpoolState};
 use super::gate::Gate;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
+use crate::control::admin::errands::Errands;
 use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
@@ -89,6 +91,8 @@ pub struct Plan {
     pub figures: Arc<Figures>,
     /// Who looks after the directory of its log.
     pub watch: Arc<LogWatch>,
+    /// What operators ask.
+    pub errands: Arc<Errands>,
     /// Told when it accepts, or why it does not.
     pub ready: Sender<io::Result<Ready>>,
 }
@@ -114,6 +118,7 @@ pub async fn run(machine: GlommioMachine, plan: Plan) {
 }
 
 struct Shard {
+    number: usize,
     core: Rc<Core<GlommioMachine>>,
     client: Client,
     /// The own spool's first, then those of adopted logs.
@@ -125,6 +130,8 @@ struct Shard {
     stopping: Rc<Bell>,
     figures: Arc<Figures>,
     watch: Arc<LogWatch>,
+    errands: Arc<Errands>,
+    office: Rc<Office<GlommioMachine>>,
 }
 
 impl Shard {
@@ -132,6 +139,7 @@ impl Shard {
         let journal = Rc::new(plan.journal);
         let mut spoolers = Vec::new();
         let (mut messages, mut newest) = (0, 0);
+        let mut spools = Vec::new();
         for (place, directory) in std::iter::once(&plan.log).chain(&plan.adopted).enumerate() {
             // A log that was adopted takes no mail, so it needs no segment ready for some.
             let prepared = if place == 0 { plan.spool.prepared } else { 0 };
@@ -139,6 +147,7 @@ impl Shard {
             let opened = open_log(&machine, directory, settings, &journal).await?;
             newest = newest.max(opened.newest.map_or(0, |id| id.made_at()));
             messages += opened.messages;
+            spools.push((directory.display().to_string(), opened.spool.clone()));
             if place == 0 || opened.messages > 0 {
                 let (machine, spool, settings) = (machine.clone(), opened.spool.clone(), plan.spooler.clone());
                 let spooler = Spooler::new(machine, spool, &plan.mail, &plan.host, settings, journal.clone());
@@ -160,9 +169,25 @@ impl Shard {
             hold: plan.hold,
             accepted: Cell::default(),
         });
-        let stopping = Rc::default();
-        let Plan { servers, berth, grace, stop, figures, watch, .. } = plan;
-        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping, figures, watch }, messages))
+        let office = Office { spools, journal: core.journal.clone(), machine: core.machine.clone() };
+        let (stopping, office) = (Rc::default(), Rc::new(office));
+        let Plan { number, servers, berth, grace, stop, figures, watch, errands, .. } = plan;
+        let shard = Shard {
+            number,
+            core,
+            client,
+            spoolers,
+            servers,
+            berth,
+            grace,
+            stop,
+            stopping,
+            figures,
+            watch,
+            errands,
+            office,
+        };
+        Ok((shard, messages))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
@@ -186,8 +211,13 @@ impl Shard {
     fn answer_doorbell(&self, servers: Vec<Rc<Server>>) {
         let (core, berth) = (self.core.clone(), self.berth.clone());
         let (client, stop, stopping) = (self.client.clone(), self.stop.clone(), self.stopping.clone());
+        let (number, errands, office) = (self.number, self.errands.clone(), self.office.clone());
         self.core.machine.on_doorbell(move || {
             client.take_answers();
+            while let Some((ticket, query)) = errands.take(number) {
+                let (errands, office) = (errands.clone(), office.clone());
+                core.machine.spawn(Class::Delivery, async move { errands.reply(ticket, office.answer(query).await) });
+            }
             while let Some(Arrival { server, connection, peer }) = berth.take() {
                 if let Some(server) = servers.get(server) {
                     begin(&core, server, connection.into_stream(), peer);

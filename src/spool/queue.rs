@@ -1,6 +1,7 @@
 //! What an operator sees of the messages in a spool, and does with them.
 
 use std::io;
+use std::time::Duration;
 
 use super::StoreError;
 use super::log::Purpose;
@@ -94,6 +95,9 @@ impl Entry {
     }
 }
 
+/// How often it is looked whether a message has been moved on.
+const MOVING: Duration = Duration::from_millis(10);
+
 /// Octets of a message record that are read first to find its envelope.
 const ENVELOPE_USUALLY: u32 = 4096;
 
@@ -142,6 +146,9 @@ impl<M: Machine> Spool<M> {
 
     /// Takes a message out: that is the end of it for all recipients that are left. Durable when this ends well.
     pub async fn remove(&self, id: MessageId) -> Result<(), Undone> {
+        while self.moving().contains(&id) {
+            self.log().machine().sleep(MOVING).await;
+        }
         let (standing, pending) =
             self.with_live(id, |live| (live.standing, live.progress.pending())).ok_or(Undone::Unknown)?;
         if standing == Standing::Busy {
@@ -149,7 +156,8 @@ impl<M: Machine> Spool<M> {
         }
         // Nobody begins to deliver it meanwhile.
         self.stand(id, Standing::Busy);
-        let removed = pending.iter().map(|pending| Outcome { recipient: pending.place, result: OutcomeResult::Removed });
+        let removed =
+            pending.iter().map(|pending| Outcome { recipient: pending.place, result: OutcomeResult::Removed });
         let outcomes: Vec<_> = removed.collect();
         match self.log().note(&Draft::outcomes(id, &outcomes), Kind::Outcomes, Purpose::Upkeep).await {
             Ok(()) => {

@@ -1,7 +1,7 @@
 //! The spool of one core: what is in it, what is due, and how what became of it is noted.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,6 +39,8 @@ struct State<M: Machine> {
     /// Messages that are being received and have chunks on the disk.
     open: RefCell<HashMap<MessageId, OpenChain>>,
     schedule: RefCell<Schedule>,
+    /// Messages that the mover is at work on.
+    moving: RefCell<HashSet<MessageId>>,
     /// A message came in or became due sooner.
     added: Bell,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -95,6 +97,7 @@ impl<M: Machine> Spool<M> {
             live: RefCell::default(),
             open: RefCell::default(),
             schedule: RefCell::default(),
+            moving: RefCell::default(),
             added: Bell::default(),
             buffers: RefCell::default(),
         }));
@@ -238,6 +241,11 @@ impl<M: Machine> Spool<M> {
         let live = self.0.live.borrow();
         let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
         live.range(above).take(limit).map(|(id, _)| *id).collect()
+    }
+
+    /// Messages that the mover is at work on.
+    pub(super) fn moving(&self) -> RefMut<'_, HashSet<MessageId>> {
+        self.0.moving.borrow_mut()
     }
 
     /// Looks at a message that is here.
