@@ -11,9 +11,7 @@ use common::driver::Driver;
 use common::golden::assert_golden;
 use common::reading::{put, read};
 use ringpost::config::{Configuration, Problem, Protocol, ServerSettings, Severity, Sources};
-use ringpost::mta::settings::session_settings;
-
-const USERS: &str = "<users><user>you@localhost</user><user>postmaster@localhost</user></users>";
+use ringpost::mta::settings::{chain, session_settings};
 
 fn flavours() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flavours");
@@ -23,7 +21,7 @@ fn flavours() -> Vec<PathBuf> {
     flavours
 }
 
-/// The files of a flavour, beside a `ringpost.xml` with some users and `more`.
+/// The files of a flavour, beside a `ringpost.xml` with `more`.
 fn sources(flavour: &Path, more: &str) -> Sources {
     let mut sources = Sources { directory: "/srv/ringpost/conf".into(), ..Sources::default() };
     for entry in fs::read_dir(flavour).expect("it is there") {
@@ -33,7 +31,7 @@ fn sources(flavour: &Path, more: &str) -> Sources {
             put(&mut sources, name, &fs::read(&path).expect("readable"));
         }
     }
-    put(&mut sources, "ringpost", format!("<ringpost>{USERS}{more}</ringpost>").as_bytes());
+    put(&mut sources, "ringpost", format!("<ringpost>{more}</ringpost>").as_bytes());
     sources
 }
 
@@ -85,8 +83,9 @@ fn each_flavour_starts_once_its_reasons_are_accepted_and_behaves() {
 
 /// What the server says to some lines; the last line of each reply.
 fn replies(configuration: &Configuration, server: &ServerSettings, lines: &[&str]) -> Vec<String> {
-    let setup = Setup { lmtp: server.protocol == Protocol::Lmtp, ..Setup::default() };
-    let mut driver = Driver::with(session_settings(configuration, server), &setup);
+    let lmtp = server.protocol == Protocol::Lmtp;
+    let setup = Setup { lmtp, client: "192.0.2.7".into(), ..Setup::default() };
+    let mut driver = Driver::under(session_settings(configuration, server), chain(server), &setup);
     for line in lines {
         driver.receive(format!("{line}\r\n").as_bytes());
     }
@@ -104,7 +103,9 @@ fn talk(configuration: &Configuration, server: &ServerSettings) {
     let chunking = said.iter().any(|line| line.ends_with("CHUNKING"));
     assert_eq!(chunking, server.disabled_features.is_empty(), "{said:?}");
     let codes: Vec<&str> = said.iter().rev().take(4).map(|line| line.split(' ').next().unwrap_or_default()).collect();
-    assert_eq!(codes, ["221", "550", "250", "250"], "{said:?}");
+    // A stranger, whom nobody lets send to other domains, nor at all where AUTH is required.
+    let expected = if server.auth.required { ["221", "503", "503", "530"] } else { ["221", "550", "250", "250"] };
+    assert_eq!(codes, expected, "{said:?}");
 }
 
 fn flavour(name: &str) -> Configuration {

@@ -2,9 +2,13 @@
 //!
 //! - [`parts`]: the pure parts of ringpost, each alone (`cargo bench -p bench`).
 //! - [`ring`]: the primitives that ringpost uses, and nothing else (`bench ring`).
+//! - [`leanest`]: a program that does what must be done for a message, and nothing else (`bench leanest`).
+//! - [`compare`]: ringpost beside it, under the same load (`bench compare`).
 
 pub mod allocations;
+pub mod compare;
 pub mod figures;
+pub mod leanest;
 pub mod parts;
 pub mod perf;
 pub mod ring;

@@ -1,6 +1,6 @@
 //! The `bench` command; see `bench/README.md`.
 
-use bench::{ring, system};
+use bench::{compare, leanest, ring, system};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -16,12 +16,18 @@ struct Cli {
 enum Command {
     /// Measure what kernel and disk can do with the primitives that ringpost uses
     Ring(ring::Options),
+    /// Serve with fixed replies and nothing that is not needed to make a message durable
+    Leanest(leanest::Options),
+    /// Run ringpost and the leanest program under the same load
+    Compare(compare::Options),
 }
 
 fn main() -> ExitCode {
     system::stop_on_signals();
     let done = match Cli::parse().command {
         Command::Ring(options) => ring::run(&options),
+        Command::Leanest(options) => leanest::run(&options),
+        Command::Compare(options) => compare::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

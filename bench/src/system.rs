@@ -81,8 +81,8 @@ impl Cpu {
     }
 }
 
-/// Processor time of a process with all its threads, from `/proc/PID/schedstat` of each where the kernel has it (nanoseconds),
-/// or else from `/proc/PID/stat` (ticks).
+/// Processor time of a process with all its threads, those that ended and the kernel's helpers for its rings included, to the
+/// tick (10 ms).
 pub fn cpu_of(process: u32) -> io::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').ok_or(io::ErrorKind::InvalidData)?;

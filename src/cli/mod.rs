@@ -1,11 +1,17 @@
-//! The command line: `ringpost [--conf DIR] [serve|check|status|queue|spool]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status|queue|spool|user|domain|alias|keys]`.
 
+mod alias;
 mod check;
+mod directory;
+mod domain;
+mod keys;
+mod password;
 mod quarantine;
 mod queue;
 mod serve;
 mod status;
 mod tell;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +20,8 @@ use clap::{Parser, Subcommand};
 
 /// Exit statuses, as sysexits.h names them.
 pub mod exit {
+    /// What was asked for was not done, and why was said.
+    pub const REFUSED: u8 = 1;
     /// EX_USAGE: the command line is wrong.
     pub const USAGE: u8 = 64;
     /// EX_DATAERR: what was asked for is not so, or something is damaged.
@@ -58,6 +66,30 @@ enum Verb {
     /// Look after the spool of a running server or a stopped one
     #[command(subcommand)]
     Spool(queue::Spool),
+    /// Who the users are; on a running server and on a stopped one
+    #[command(subcommand)]
+    User(user::Verb),
+    /// The domains whose mail is taken; on a running server and on a stopped one
+    #[command(subcommand)]
+    Domain(domain::Verb),
+    /// Where mail goes instead (the recipient rewrite table); on a running server and on a stopped one
+    #[command(subcommand)]
+    Alias(alias::Verb),
+    /// Make keys for TLS
+    Keys {
+        #[command(subcommand)]
+        what: Keys,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Keys {
+    /// A key and a certificate that it signed itself, for a first try; says what to write in smtpserver.xml
+    SelfSigned {
+        /// A name that clients know the server by; may be repeated [default: the host's name, and localhost]
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 /// Runs the command that the arguments ask for.
@@ -72,6 +104,10 @@ pub fn run() -> ExitCode {
         Verb::Status { json } => status::run(&arguments.conf, json),
         Verb::Queue(verb) => queue::queue(&arguments.conf, verb),
         Verb::Spool(verb) => queue::spool(&arguments.conf, verb),
+        Verb::User(verb) => user::run(&arguments.conf, &verb),
+        Verb::Domain(verb) => domain::run(&arguments.conf, &verb),
+        Verb::Alias(verb) => alias::run(&arguments.conf, &verb),
+        Verb::Keys { what: Keys::SelfSigned { names } } => keys::self_signed(&arguments.conf, &names),
     }
 }
 

@@ -4,10 +4,14 @@
 //! the cores do, and no core ever waits for one of its locks.
 
 pub mod admin;
+pub mod certificates;
 pub mod client;
 pub mod desk;
+pub mod directory;
+pub mod hashing;
 pub mod journal;
 pub mod logger;
+pub mod random;
 pub mod signals;
 pub mod space;
 pub mod status;

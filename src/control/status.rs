@@ -1,7 +1,10 @@
-//! The control socket: answers whoever may reach it with how the server is, and does what operators ask of its messages.
+//! The control socket: answers whoever may reach it with how the server is, and does what an operator wants of the directory and
+//! of the mail that waits.
 //!
-//! A client sends one line, `status`, `status json` or an [`super::admin::command::Command`], and reads to the end. The socket
-//! is the operator's and the group's (mode 0660): whoever may open it may read and remove mail that waits.
+//! A client sends one line, `status`, `status json` or an [`super::admin::command::Command`], and reads to the end. Or it sends
+//! commands to the directory, one a line, and reads an answer to each (`control::directory::command`). The socket is the
+//! operator's and the group's (mode 0660); directory and mail are read and changed for the owner of this process and for root
+//! alone.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -9,26 +12,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admin::command::Command;
-use super::admin::errands::{Errands, Running};
-use super::admin::{Out, execute};
-
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::admin::errands::{Errands, Running};
+use super::admin::{self, Out, execute};
+use super::directory::Keeper;
+use super::directory::command::{Command, LINE_OCTETS, Outcome, is_for_directory, write_outcome};
+
 /// Who may connect: owner and group.
 const MODE: u32 = 0o660;
 
-/// Octets of a request at most: some thousand ids.
-const REQUEST: u64 = 64 * 1024;
+/// Octets of a line at most.
+const LINE: u64 = LINE_OCTETS as u64;
 
 /// Clients at a time; further ones wait to be accepted.
 const CLIENTS: usize = 16;
 
-/// How long one client may take to ask, and to take a part of the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one client may take for a request, and its answer to be done and read.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long one may take to read all mail that waits.
 const LONG_PATIENCE: Duration = Duration::from_secs(6 * 60 * 60);
@@ -84,17 +88,17 @@ impl ControlSocket {
         Ok(socket)
     }
 
-    /// Answers for ever; what concerns messages goes to the shards by `errands`.
-    pub async fn serve(self, status: Status, errands: Arc<Errands>) {
+    /// Answers for ever; what concerns mail that waits goes to the shards by `errands`.
+    pub async fn serve(self, status: Status, directory: Arc<Keeper>, errands: Arc<Errands>) {
         let clients = Arc::new(Semaphore::new(CLIENTS));
         loop {
             let Ok(place) = clients.clone().acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((client, _)) => {
-                    let (status, errands) = (status.clone(), errands.clone());
+                    let (status, directory, errands) = (status.clone(), directory.clone(), errands.clone());
                     tokio::spawn(async move {
                         // A client that is too slow, or gone, has had its chance.
-                        let _ = timeout(LONG_PATIENCE, answer(client, &status, errands)).await;
+                        let _ = timeout(LONG_PATIENCE, answer(client, &status, &directory, errands)).await;
                         drop(place);
                     });
                 }
@@ -112,21 +116,55 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn answer(mut client: UnixStream, status: &Status, errands: Arc<Errands>) -> io::Result<()> {
-    let (from, to) = client.split();
-    let mut line = String::new();
-    timeout(PATIENCE, BufReader::new(from.take(REQUEST)).read_line(&mut line)).await??;
-    let mut out = Client(to);
-    match (Request::parse(&line), Command::parse(&line)) {
-        (Some(request), _) => out.put(status(request).as_bytes()).await?,
-        (None, Some(command)) => {
-            if let Err(error) = execute(&command, &mut Running::new(errands), &mut out).await {
-                out.put(format!("error: {error}\n").as_bytes()).await?;
+async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper, errands: Arc<Errands>) -> io::Result<()> {
+    // SAFETY: geteuid has no arguments and cannot fail.
+    let owner = unsafe { libc::geteuid() };
+    let is_operator = client.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0);
+    let (from, mut to) = client.split();
+    let mut from = BufReader::new(from);
+    loop {
+        let mut line = String::new();
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        timeout(PATIENCE, (&mut from).take(LINE).read_line(&mut line)).await.map_err(late)??;
+        let goes_on = is_for_directory(&line);
+        let text = match Request::parse(&line) {
+            Some(request) => status(request),
+            None if goes_on && is_operator => write_outcome(&run(directory, &line).await),
+            None if goes_on => {
+                write_outcome(&Err("only the owner of the server's process and root may do that".into()))
             }
+            None if line.is_empty() => return Ok(()),
+            None => match admin::command::Command::parse(&line) {
+                Some(command) if is_operator => return administer(&command, errands, to).await,
+                Some(_) => "error: only the owner of the server's process and root may do that\n".to_owned(),
+                None => "error: there is no such request\n".to_owned(),
+            },
+        };
+        timeout(PATIENCE, to.write_all(text.as_bytes())).await.map_err(late)??;
+        if !goes_on {
+            return to.shutdown().await;
         }
-        (None, None) => out.put(b"error: there is no such request\n").await?,
+    }
+}
+
+/// Does what concerns mail that waits.
+async fn administer(
+    command: &admin::command::Command,
+    errands: Arc<Errands>,
+    to: tokio::net::unix::WriteHalf<'_>,
+) -> io::Result<()> {
+    let mut out = Client(to);
+    if let Err(error) = execute(command, &mut Running::new(errands), &mut out).await {
+        out.put(format!("error: {error}\n").as_bytes()).await?;
     }
     out.0.shutdown().await
+}
+
+async fn run(directory: &Keeper, line: &str) -> Outcome {
+    match Command::parse(line).filter(|_| line.ends_with('\n')) {
+        Some(command) => directory.run(&command).await,
+        None => Err("the server does not know this command: it is of another version, or the command too long".into()),
+    }
 }
 
 /// Whoever asked. One that does not read is not waited for.

@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use super::channel::{Channel, End};
 use super::core::{Core, Server};
+use super::login::{Applicant, Told, outcome};
 use super::pace::{Doing, Pace};
 use super::spooler::Fate;
 use crate::control::journal::Level;
 use crate::delivery::Delivered;
 use crate::io::Machine;
+use crate::mail::from::FromScanner;
 use crate::mail::{Content, Envelope, Reply, SessionId};
 use crate::smtp::data::{BodyScanner, DataDecoder};
 use crate::smtp::line::LineReader;
 use crate::smtp::received::write_received;
 use crate::smtp::server::Session;
-use crate::smtp::server::question::{Interrupt, Question, Refusal, Step, Transfer, Verdict};
+use crate::smtp::server::question::{Authentication, Interrupt, Question, Refusal, Step, Transfer, Verdict};
 use crate::smtp::server::replies;
 use crate::smtp::server::settings::Service;
 use crate::spool::{Committed, Incoming, StoreError};
@@ -64,6 +66,8 @@ struct Receiving<M: Machine> {
     /// Where it is kept; `Err` once that failed or was in vain, while the rest of the content is still to be read.
     incoming: Result<Incoming<M>, Discarded>,
     scanner: Scanner,
+    /// Whom it says it is from, where that is asked.
+    from: Option<FromScanner>,
 }
 
 /// Why content is no longer kept.
@@ -100,6 +104,7 @@ pub async fn converse_over<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, ch
     let mut connection = Connection::new(core, server, channel, client);
     let Connection { core, server, id, .. } = &connection;
     core.note(Level::Session, "connect", &[("session", id), ("server", &server.name), ("client", &client)]);
+    connection.note_tls();
     let end = connection.run().await;
     let why = connection.close(end).await;
     let accepted = connection.accepted;
@@ -128,8 +133,12 @@ pub async fn turn_away<M: Machine>(
 impl<M: Machine> Connection<M> {
     fn new(core: Rc<Core<M>>, server: Rc<Server>, channel: Channel<M>, client: SocketAddr) -> Connection<M> {
         let id = core.next_session();
+        let mut session = Session::new(server.settings.clone(), id, client);
+        if let Some(secured) = channel.secured() {
+            session.start_secured(secured);
+        }
         Connection {
-            session: Session::new(server.settings.clone(), id, client),
+            session,
             lines: LineReader::new(server.settings.max_line_octets),
             replies: Vec::new(),
             pace: Pace::new(core.patience.now(), core.timeouts),
@@ -148,10 +157,10 @@ impl<M: Machine> Connection<M> {
         loop {
             step = match step {
                 Step::Receive => self.receive().await?,
-                Step::Ask(question) => self.ask(&question).await,
+                Step::Ask(question) => self.ask(question).await,
                 Step::ReceiveData(transfer) => self.receive_data(transfer).await?,
                 Step::Store => self.store().await,
-                Step::StartTls => self.session.refuse_tls(&mut self.replies),
+                Step::StartTls => self.start_tls().await?,
                 Step::Close => return Ok(()),
             };
             if self.replies.len() > REPLIES {
@@ -191,25 +200,102 @@ impl<M: Machine> Connection<M> {
         }
     }
 
-    async fn ask(&mut self, question: &Question) -> Step {
-        let verdict = match self.room_for(question) {
-            Verdict::Pass => self.server.chain.answer(question, &*self.core.directory).await,
-            refused => refused,
+    /// Begins TLS where the client has sent nothing behind its command.
+    async fn start_tls(&mut self) -> Result<Step, End> {
+        let more = self.lines.has_begun() || !self.channel.input().is_empty() || self.channel.has_input();
+        let Some(tls) = self.server.tls.as_ref().filter(|_| !more) else {
+            return Ok(self.session.refuse_tls(&mut self.replies));
+        };
+        let config = tls.config();
+        self.session.begin_tls(&mut self.replies);
+        self.flush().await?;
+        let secured = Box::pin(self.channel.begin_tls(config, self.core.timeouts.tls_handshake)).await?;
+        self.message = None;
+        self.note_tls();
+        Ok(self.session.secured(secured, &mut self.replies))
+    }
+
+    /// Notes what the connection is secured with, if it is.
+    fn note_tls(&self) {
+        let Some(secured) = self.channel.secured() else { return };
+        let (group, resumed) = self.channel.key_exchange();
+        let (version, cipher) = (secured.tls.version, secured.tls.cipher);
+        let fields: [(&'static str, &dyn std::fmt::Display); 5] = [
+            ("session", &self.id),
+            ("version", &version),
+            ("cipher", &cipher),
+            ("group", &group),
+            ("resumed", &resumed),
+        ];
+        self.core.note(Level::Session, "tls", &fields);
+    }
+
+    async fn ask(&mut self, question: Question) -> Step {
+        let (peer, directory) = (self.session.peer(), &*self.core.directory);
+        let chain = &self.server.chain;
+        let verdict = match &question {
+            Question::Sender { reverse_path, declared_octets } => match self.room_for(*declared_octets) {
+                Verdict::Pass => chain.sender(reverse_path, peer, directory).await,
+                refused => refused,
+            },
+            Question::Recipient(mailbox) => chain.recipient(mailbox, peer, directory).await,
+            Question::Message => match self.message.as_ref().and_then(|message| message.from.as_ref()) {
+                Some(from) => chain.message(&from.authors(), peer, directory).await,
+                None => Verdict::Pass,
+            },
+            _ => return Box::pin(self.log_in(question)).await,
         };
         if let Verdict::Deny(reply) | Verdict::DenySoft(reply) | Verdict::Disconnect(reply) = &verdict {
-            match question {
+            match &question {
                 Question::Sender { reverse_path, .. } => {
-                    self.note_refusal(&[("from", &format_args!("<{reverse_path}>"))], reply)
+                    self.note_refusal(&[("from", &format_args!("<{reverse_path}>"))], reply);
                 }
                 Question::Recipient(mailbox) => self.note_refusal(&[("to", &format_args!("<{mailbox}>"))], reply),
+                _ => self.note_refused_message(&reply.to_string()),
             }
         }
         self.session.answer(verdict, &mut self.replies)
     }
 
+    /// Answers what AUTH asks; what failed is answered late.
+    async fn log_in(&mut self, question: Question) -> Step {
+        let peer = self.session.peer();
+        let by = Applicant {
+            client: self.client.ip(),
+            authorized: peer.authorized,
+            now: (self.core.machine.wall_clock() / 1_000_000) as u32,
+        };
+        let result = match self.server.logins.answer(question, by, &*self.core.directory).await {
+            Some(Told::Keys(keys)) => {
+                let nonce = format!("{:016x}{:016x}", self.core.machine.secret(), self.core.machine.secret());
+                return self.session.keys(keys, &nonce, &mut self.replies);
+            }
+            Some(Told::Authenticated(result)) => result,
+            None => Authentication::Unavailable,
+        };
+        let (mechanism, name) = self.session.attempt().map_or(("", ""), |(mechanism, name)| (mechanism.name(), name));
+        let proved = matches!(result, Authentication::Proved(_));
+        let (level, event) =
+            if proved { (Level::Session, "authenticated") } else { (Level::Info, "not-authenticated") };
+        self.core.note(
+            level,
+            event,
+            &[
+                ("session", &self.id),
+                ("client", &self.client),
+                ("user", &name),
+                ("mechanism", &mechanism),
+                ("why", outcome(&result)),
+            ],
+        );
+        if !proved {
+            self.core.machine.sleep(self.server.logins.failure_delay).await;
+        }
+        self.session.authenticated(result, &mut self.replies)
+    }
+
     /// Whether the spool has room, which is asked when a sender is named (RFC 1870 §6.1, RFC 5321 §4.2.2 452).
-    fn room_for(&self, question: &Question) -> Verdict {
-        let Question::Sender { declared_octets, .. } = question else { return Verdict::Pass };
+    fn room_for(&self, declared_octets: Option<u64>) -> Verdict {
         match self.core.spool.admits(declared_octets.unwrap_or(0)) {
             Ok(()) => Verdict::Pass,
             Err(StoreError::Full) => Verdict::DenySoft(replies::spool_full()),
@@ -248,17 +334,17 @@ impl<M: Machine> Connection<M> {
             true => self.session.chunk_ended(&content, &mut self.replies),
             false => self.session.data_ended(&content, &mut self.replies),
         };
-        if !more_to_come && step != Step::Store {
-            self.note_refused_message(&content, before);
+        if !more_to_come && !matches!(step, Step::Store | Step::Ask(_)) {
+            let reply = String::from_utf8_lossy(self.replies.get(before..).unwrap_or_default()).into_owned();
+            // Over LMTP it stands there for each recipient.
+            self.note_refused_message(reply.lines().next().unwrap_or_default());
         }
         Ok(step)
     }
 
-    fn note_refused_message(&mut self, content: &Content, replies_before: usize) {
+    fn note_refused_message(&mut self, reply: &str) {
         let Some(message) = self.message.take() else { return };
-        let reply = String::from_utf8_lossy(&self.replies[replies_before..]);
-        // Over LMTP it stands there for each recipient.
-        let reply = reply.lines().next().unwrap_or_default();
+        let content = message.scanner.content();
         self.core.note(
             Level::Info,
             "refused",
@@ -283,8 +369,10 @@ impl<M: Machine> Connection<M> {
             Transfer::Chunk { .. } | Transfer::Discard { .. } => Scanner::Body(BodyScanner::new()),
         };
         let incoming = Ok(self.core.spool.incoming(envelope.clone()));
-        let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner };
+        let from = self.server.chain.asks_about_content(self.session.peer()).then(FromScanner::default);
+        let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner, from: None };
         message.keep(&trace, false).await;
+        message.from = from;
         self.message = Some(message);
         self.pace.content_begins();
     }
@@ -438,6 +526,10 @@ impl<M: Machine> Connection<M> {
             }
             Err(End::Closed) => "closed by client".to_owned(),
             Err(End::Lost(error)) => return format!("lost: {error}"),
+            Err(End::Tls(error)) => {
+                self.channel.finish();
+                return format!("tls: {error}");
+            }
             Err(End::Interrupted(interrupt)) => {
                 self.session.interrupt(interrupt, &mut self.replies);
                 format!("{interrupt:?}").to_lowercase()
@@ -453,6 +545,9 @@ impl<M: Machine> Connection<M> {
 impl<M: Machine> Receiving<M> {
     /// Keeps content, unless it is not kept any more. The rest of it is read in any case, so that the dialogue stays in step.
     async fn keep(&mut self, octets: &[u8], too_big: bool) {
+        if let Some(from) = &mut self.from {
+            from.scan(octets);
+        }
         let Ok(incoming) = &mut self.incoming else { return };
         if too_big {
             self.incoming = Err(Discarded::TooBig);

@@ -5,11 +5,13 @@
 
 pub mod accept;
 pub mod acceptor;
+pub mod backoff;
 mod buffers;
 mod channel;
 pub mod connection;
 pub mod core;
 mod announcement;
+pub mod directory;
 pub mod error;
 mod errands;
 mod figures;
@@ -18,6 +20,7 @@ mod fleet;
 pub mod gate;
 mod holdings;
 mod input;
+pub mod login;
 pub mod pace;
 pub mod patience;
 pub mod placement;

@@ -12,19 +12,23 @@ use std::time::Duration;
 use super::accept::{accept, begin};
 use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
-use super::core::{Core, Server};
+use super::core::{Core, Server, ServerTls};
 use super::errands::Office;
 use super::figures::{Figures, Snapshot, SpoolState};
 use super::gate::Gate;
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::admin::errands::Errands;
+use crate::control::certificates::News;
 use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
 use crate::control::space::LogWatch;
 use crate::hook::Chain;
+use crate::io::handover::Handover;
 use crate::io::metal::{BoundListener, GlommioMachine};
+use crate::io::tls::{TicketKeys, use_ticket_keys};
 use crate::io::wait::Bell;
 use crate::io::{Class, Machine};
 use crate::mail::IdSource;
@@ -51,6 +55,10 @@ pub struct ServerPlan {
     pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
+    /// How it speaks TLS at first, if it does.
+    pub tls: Option<ServerTls>,
+    /// Who is believed.
+    pub logins: Logins,
     /// Where it listens on this shard.
     pub listeners: Vec<BoundListener>,
 }
@@ -77,6 +85,10 @@ pub struct Plan {
     pub servers: Vec<ServerPlan>,
     /// Where acceptors leave connections for it.
     pub berth: Arc<Berth>,
+    /// Where news of certificates come in.
+    pub news: Arc<Handover<News>>,
+    /// The keys of tickets at first.
+    pub ticket_keys: Arc<TicketKeys>,
     /// How long clients may take.
     pub timeouts: Timeouts,
     /// How long transactions may go on once it is to stop.
@@ -125,6 +137,7 @@ struct Shard {
     spoolers: Vec<(Spool<GlommioMachine>, Spooler<GlommioMachine>)>,
     servers: Vec<ServerPlan>,
     berth: Arc<Berth>,
+    news: Arc<Handover<News>>,
     grace: Duration,
     stop: Arc<AtomicBool>,
     stopping: Rc<Bell>,
@@ -136,6 +149,7 @@ struct Shard {
 
 impl Shard {
     async fn open(machine: GlommioMachine, plan: Plan) -> io::Result<(Shard, usize)> {
+        use_ticket_keys(plan.ticket_keys);
         let journal = Rc::new(plan.journal);
         let mut spoolers = Vec::new();
         let (mut messages, mut newest) = (0, 0);
@@ -171,7 +185,7 @@ impl Shard {
         });
         let office = Office { spools, journal: core.journal.clone(), machine: core.machine.clone() };
         let (stopping, office) = (Rc::default(), Rc::new(office));
-        let Plan { number, servers, berth, grace, stop, figures, watch, errands, .. } = plan;
+        let Plan { number, servers, berth, news, grace, stop, figures, watch, errands, .. } = plan;
         let shard = Shard {
             number,
             core,
@@ -179,6 +193,7 @@ impl Shard {
             spoolers,
             servers,
             berth,
+            news,
             grace,
             stop,
             stopping,
@@ -209,7 +224,7 @@ impl Shard {
     }
 
     fn answer_doorbell(&self, servers: Vec<Rc<Server>>) {
-        let (core, berth) = (self.core.clone(), self.berth.clone());
+        let (core, berth, news) = (self.core.clone(), self.berth.clone(), self.news.clone());
         let (client, stop, stopping) = (self.client.clone(), self.stop.clone(), self.stopping.clone());
         let (number, errands, office) = (self.number, self.errands.clone(), self.office.clone());
         self.core.machine.on_doorbell(move || {
@@ -217,6 +232,9 @@ impl Shard {
             while let Some((ticket, query)) = errands.take(number) {
                 let (errands, office) = (errands.clone(), office.clone());
                 core.machine.spawn(Class::Delivery, async move { errands.reply(ticket, office.answer(query).await) });
+            }
+            while let Some(news) = news.take() {
+                hear(news, &servers);
             }
             while let Some(Arrival { server, connection, peer }) = berth.take() {
                 if let Some(server) = servers.get(server) {
@@ -263,8 +281,8 @@ impl Shard {
     /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
     fn accept(&mut self) -> Vec<Rc<Server>> {
         let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
-            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, listeners } = plan;
-            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate });
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, tls, logins, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, tls, logins });
             for listener in listeners {
                 let accepting =
                     accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
@@ -297,6 +315,20 @@ impl Shard {
 
     fn is_busy(&self) -> bool {
         self.core.patience.sessions() > 0 || self.spoolers.iter().any(|(_, spooler)| spooler.under_way() > 0)
+    }
+}
+
+/// Does as the news of certificates say, for connections that begin from now on.
+fn hear(news: News, servers: &[Rc<Server>]) {
+    match news {
+        News::TicketKeys(keys) => use_ticket_keys(keys),
+        News::Configs(configs) => {
+            for (server, config) in servers.iter().zip(configs) {
+                if let (Some(tls), Some(config)) = (&server.tls, config) {
+                    tls.replace(config);
+                }
+            }
+        }
     }
 }
 

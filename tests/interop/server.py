@@ -54,13 +54,12 @@ CONFIGURATION = {
         </domainlist>""",
     "ringpost.xml": """
         <ringpost>
-          <users>{users}</users>
           <spool>
             <segmentSize>32M</segmentSize>
             <reserve>64M</reserve>
             <volatile>true</volatile>
           </spool>
-        </ringpost>""".format(users="".join(f"<user>{user}</user>" for user in USERS)),
+        </ringpost>""",
 }
 
 
@@ -92,6 +91,15 @@ class Ringpost:
         for name, text in CONFIGURATION.items():
             text = text.replace("</smtpserver>", smtp + "</smtpserver>").replace("</ringpost>", own + "</ringpost>")
             (conf / name).write_text(text.strip() + "\n")
+        self.run("user", "add", "--no-password", *USERS)
+
+    def run(self, *words, said=""):
+        """Runs another verb of the command, which must succeed; what it wrote."""
+        command = [RINGPOST, "--conf", self.home / "conf", *words]
+        done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=PATIENCE)
+        if done.returncode:
+            raise AssertionError(f"ringpost {' '.join(words)} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
 
     def start(self):
         """Starts it, and waits until it has said where it listens."""

@@ -17,6 +17,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Cases that others are held against: receiving as ringpost does, and its way to write and sync, 64 records of 4 KiB and one.
+pub const RECEIVE: &str = "receive, 16 KiB at a time";
+/// See [`RECEIVE`].
+pub const SYNC_64: &str = "O_DIRECT, overwriting, linked sync × 64";
+/// See [`RECEIVE`].
+pub const SYNC_1: &str = "O_DIRECT, overwriting, linked sync × 1";
+
 /// What `bench ring` is asked to do.
 #[derive(clap::Args, Debug)]
 pub struct Options {
@@ -35,7 +42,7 @@ pub struct Options {
 }
 
 /// Seconds above nothing, an hour at most.
-fn seconds(text: &str) -> Result<f64, String> {
+pub fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
         _ => Err("not a number of seconds above 0, 3600 at most".into()),
@@ -206,6 +213,13 @@ mod tests {
         }
         let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the directory").collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[test]
+    fn what_others_are_held_against_is_there() {
+        for name in [RECEIVE, SYNC_64, SYNC_1] {
+            assert!(cases().iter().any(|case| case.name == name), "{name}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ const A_ROUND: u64 = 32;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("network", "receive, 16 KiB at a time", receive),
+        Case::new("network", super::RECEIVE, receive),
         Case::new("network", "send, 64 B at a time", |place, meter| send(place, meter, 64)),
         Case::new("network", "send, 16 KiB at a time", |place, meter| send(place, meter, READ)),
         Case::new("network", "receive 64 B, send 64 B, 1 connection", |place, meter| answer(place, meter, 1, false)),

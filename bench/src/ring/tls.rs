@@ -15,8 +15,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("tls", "handshake, TLS 1.3, P-256", |_, meter| handshakes(meter, &rustls::version::TLS13, false)),
         Case::new("tls", "handshake, TLS 1.3, resumed", |_, meter| handshakes(meter, &rustls::version::TLS13, true)),
         Case::new("tls", "handshake, TLS 1.2, P-256", |_, meter| handshakes(meter, &rustls::version::TLS12, false)),
-        Case::new("tls", "receive, 16 KiB at a time", receive),
-        Case::new("tls", "send, 16 KiB at a time", send),
+        Case::new("tls", "receive in TLS, 16 KiB at a time", receive),
+        Case::new("tls", "send in TLS, 16 KiB at a time", send),
     ]
 }
 

@@ -3,9 +3,8 @@
 use super::super::key::{Key, is_false, key};
 
 const NO_JMX: &str = "ringpost has no JMX";
-const WITH_TLS: &str = "it is used with TLS, which ringpost does not do yet";
-const WITH_AUTH: &str = "it is used with AUTH, which ringpost does not do yet";
-const NO_TLS: &str = "the server would talk in clear: set it to false, or set enabled=\"false\" on the server";
+const WITH_OIDC: &str =
+    "it is used with OAUTHBEARER and XOAUTH2, which ringpost does not do yet; clients are offered what else there is";
 const BUFFERS: &str = "ringpost bounds its buffers itself";
 const JAVA: &str = "it names a part of Java; James does not read it either";
 
@@ -36,22 +35,43 @@ pub const COMMON: &[Key] = &[
          code does not start",
     ),
     key("helloName/@autodetect").default("true"),
-    key("tls/@socketTLS").default("false").protects(is_false, NO_TLS),
-    key("tls/@startTLS").default("false").protects(is_false, NO_TLS),
-    key("tls/keystore").waits(WITH_TLS),
-    key("tls/keystoreType").default("JKS").waits(WITH_TLS),
-    key("tls/secret").waits(WITH_TLS),
-    key("tls/privateKey").waits(WITH_TLS),
-    key("tls/certificates").waits(WITH_TLS),
-    key("tls/supportedProtocols/protocol").often().waits(WITH_TLS),
-    key("tls/supportedCipherSuites/cipherSuite").often().waits(WITH_TLS),
-    key("tls/clientAuth").waits(WITH_TLS),
-    key("tls/clientAuth/truststore").waits(WITH_TLS),
-    key("tls/clientAuth/truststoreType").default("JKS").waits(WITH_TLS),
-    key("tls/clientAuth/truststoreSecret").waits(WITH_TLS),
-    key("tls/enableOCSPCRLChecks").default("false").waits(WITH_TLS),
-    key("tls/sessionCache/size").waits(WITH_TLS),
-    key("tls/sessionCache/timeout").waits(WITH_TLS),
+    key("tls/@socketTLS").default("false").differently(
+        "a connection beyond connectionLimit is closed without a word before TLS; a client that offers other protocols by ALPN than smtp, \
+         for LMTP lmtp, is refused",
+    ),
+    key("tls/@startTLS").default("false").differently(
+        "anything that comes behind STARTTLS in the clear is refused with 421 and the connection closed; nothing said before TLS counts \
+         after it, EHLO included, which James remembers",
+    ),
+    key("tls/keystore").differently(
+        "read by what is in it: JKS or PKCS #12, whatever keystoreType says; JCEKS is not read. All keys in it are used: the first by \
+         its alias where no other is for the name that the client asks for",
+    ),
+    key("tls/keystoreType").default("JKS").differently("JKS or PKCS12; what the file begins with decides, as in Java since 9"),
+    key("tls/secret"),
+    key("tls/privateKey").differently("PKCS #8, PKCS #1 or SEC 1; with a passphrase PKCS #8 by PBES2 alone"),
+    key("tls/certificates"),
+    key("tls/supportedProtocols/protocol").often().differently(
+        "TLSv1.2 and TLSv1.3, both where none is named; older ones are an error",
+    ),
+    key("tls/supportedCipherSuites/cipherSuite").often().differently(
+        "those with forward secrecy and authenticated encryption; others are left out with a warning",
+    ),
+    key("tls/clientAuth"),
+    key("tls/clientAuth/truststore").differently(
+        "JKS or PKCS #12, by what is in it; without it the certification authorities of the machine are believed",
+    ),
+    key("tls/clientAuth/truststoreType").default("JKS").differently("as keystoreType"),
+    key("tls/clientAuth/truststoreSecret"),
+    key("tls/enableOCSPCRLChecks").default("false").protects(
+        is_false,
+        "revoked certificates of clients would be let in: set it to false, and have the truststore hold only an authority whose every \
+         certificate may come in",
+    ),
+    key("tls/sessionCache/size").meaningless("sessions are kept by the clients, in tickets: there is no cache that could fill up"),
+    key("tls/sessionCache/timeout").default("12 hours").differently(
+        "how long a ticket is good: milliseconds without a unit, 7 days at most; 0 is those 7 days",
+    ),
     key("tls/provider").meaningless(JAVA),
     key("tls/algorithm").meaningless(JAVA),
     key("maxmessagesize").default("0").differently(
@@ -80,7 +100,7 @@ pub const COMMON: &[Key] = &[
     key("proxyRequired").default("false").differently(
         "versions 1 and 2; the header must come within timeouts/proxyHeader of ringpost.xml, and the client is whom it names from then on",
     ),
-    key("proxyFirst").default("true").differently("it makes a difference with socketTLS, which ringpost does not do yet"),
+    key("proxyFirst").default("true"),
     key("useEpoll").default("false").meaningless("ringpost uses io_uring"),
     key("highWriteBufferWaterMark").meaningless(BUFFERS),
     key("lowWriteBufferWaterMark").meaningless(BUFFERS),
@@ -98,33 +118,37 @@ pub const COMMON: &[Key] = &[
 /// The keys of SMTP alone.
 pub const SMTP: &[Key] = &[
     key("smtpGreeting").default("one that names the server"),
-    key("auth/announce").default("as authRequired says, else never").protects(
-        |text| text.is_empty() || text.eq_ignore_ascii_case("never"),
-        "there is no AUTH: write never, or set enabled=\"false\" on the server",
+    key("auth/announce").default("as authRequired says, else never").differently(
+        "under never there is no AUTH at all; in James it is only not announced. Whoever is in authorizedAddresses and was not \
+         offered AUTH under forUnauthorizedAddresses may use it all the same, as in James",
     ),
-    key("auth/required")
-        .default("false")
-        .protects(is_false, "strangers would be let in: set it to false, or set enabled=\"false\" on the server"),
-    key("auth/requireSSL").defaults("true", "false", "true").waits(WITH_AUTH),
-    key("auth/plainAuthEnabled").default("true").waits(WITH_AUTH),
-    key("auth/saslMechanisms").default("LOGIN, PLAIN; with oidc OAUTHBEARER, XOAUTH2").waits(WITH_AUTH),
-    key("auth/oidc/oidcConfigurationURL").waits(WITH_AUTH),
-    key("auth/oidc/jwksURL").waits(WITH_AUTH),
-    key("auth/oidc/claim").waits(WITH_AUTH),
-    key("auth/oidc/scope").waits(WITH_AUTH),
-    key("auth/oidc/aud").waits(WITH_AUTH),
-    key("auth/oidc/introspection/url").waits(WITH_AUTH),
-    key("auth/oidc/introspection/auth").waits(WITH_AUTH),
-    key("auth/oidc/userinfo/url").waits(WITH_AUTH),
+    key("auth/required").default("false").differently(
+        "a chain of NoAuthCmdHandlerLoader obeys it too, so that only authorizedAddresses may send; in James it does not",
+    ),
+    key("auth/requireSSL").defaults("true", "false", "true").differently(
+        "true: outside of TLS AUTH is not announced, and refused with 538 5.7.11; James only does not announce it",
+    ),
+    key("auth/plainAuthEnabled").default("true"),
+    key("auth/saslMechanisms").default("LOGIN, PLAIN; with oidc OAUTHBEARER, XOAUTH2").differently(
+        "beyond James there is ScramSha256SaslMechanismFactory: SCRAM-SHA-256, and inside of TLS SCRAM-SHA-256-PLUS. It is the \
+         default where plainAuthEnabled is false",
+    ),
+    key("auth/oidc/oidcConfigurationURL").waits(WITH_OIDC),
+    key("auth/oidc/jwksURL").waits(WITH_OIDC),
+    key("auth/oidc/claim").waits(WITH_OIDC),
+    key("auth/oidc/scope").waits(WITH_OIDC),
+    key("auth/oidc/aud").waits(WITH_OIDC),
+    key("auth/oidc/introspection/url").waits(WITH_OIDC),
+    key("auth/oidc/introspection/auth").waits(WITH_OIDC),
+    key("auth/oidc/userinfo/url").waits(WITH_OIDC),
     key("auth/gssapi").later("ringpost has no Kerberos"),
     key("authRequired").older("auth/announce"),
-    key("verifyIdentity").defaults("strict", "strict; false before 3.9", "strict").protects(
-        |text| is_false(text) || text.eq_ignore_ascii_case("disabled"),
-        "strangers could use your users' addresses as senders: write disabled where that may be so",
+    key("verifyIdentity").defaults("strict", "strict; false before 3.9", "strict").differently(
+        "of several From fields every address counts, and so does one that stands in the clear before the one in brackets",
     ),
-    key("authorizedAddresses")
-        .default("nobody")
-        .later("ringpost relays for nobody; mail to domains that are not local is refused"),
+    key("authorizedAddresses").default("nobody").differently(
+        "IPv6 masks count bits, as they are written; James' code masks other ones. Names are looked up once, at the start",
+    ),
     key("rejectUnauthenticatedSenders").misplaced("James does not read it either; the key is auth/required"),
     key("allowUnauthenticatedSender").misplaced("James does not read it either; the key is auth/required"),
 ];
