@@ -77,6 +77,8 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
     }
     let at_rest = fleet.stop(why.is_ok());
     control.shutdown_background();
+    // Its task may not come to it any more.
+    let _ = std::fs::remove_file(path);
     why.and(at_rest)
 }
 

@@ -180,6 +180,7 @@ impl<M: Machine> Spool<M> {
         for Copy { id, record, chunks, ending, standing, held } in copies {
             if self.log().end(&record, &ending).await.is_ok() {
                 count += 1;
+                self.has_moved();
                 chunks.iter().for_each(|chunk| self.log().pin_shared(chunk, id));
                 let old = self.with_live(id, |live| {
                     (std::mem::replace(&mut live.record, record), std::mem::replace(&mut live.chunks, chunks))

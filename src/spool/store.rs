@@ -1,6 +1,6 @@
 //! The spool of one core: what is in it, what is due, and how what became of it is noted.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
@@ -39,8 +39,9 @@ struct State<M: Machine> {
     /// Messages that are being received and have chunks on the disk.
     open: RefCell<HashMap<MessageId, OpenChain>>,
     schedule: RefCell<Schedule>,
-    /// Messages that the mover is at work on.
+    /// Messages that the mover is at work on, and how many it has moved.
     moving: RefCell<HashSet<MessageId>>,
+    moved: Cell<u64>,
     /// A message came in or became due sooner.
     added: Bell,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -98,6 +99,7 @@ impl<M: Machine> Spool<M> {
             open: RefCell::default(),
             schedule: RefCell::default(),
             moving: RefCell::default(),
+            moved: Cell::default(),
             added: Bell::default(),
             buffers: RefCell::default(),
         }));
@@ -241,6 +243,16 @@ impl<M: Machine> Spool<M> {
         let live = self.0.live.borrow();
         let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
         live.range(above).take(limit).map(|(id, _)| *id).collect()
+    }
+
+    /// Messages that were moved on since the start.
+    pub fn moved(&self) -> u64 {
+        self.0.moved.get()
+    }
+
+    /// One more was moved on.
+    pub(super) fn has_moved(&self) {
+        self.0.moved.set(self.0.moved.get() + 1);
     }
 
     /// Messages that the mover is at work on.
