@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -184,7 +184,17 @@ impl Home {
 
     /// Runs another verb of the command, which must succeed; its standard output.
     pub fn run(&self, words: &[&str]) -> String {
-        let output = self.command().args(words).stdin(Stdio::null()).output().expect("it runs");
+        self.run_with(words, "")
+    }
+
+    /// The same with something on its standard input.
+    pub fn run_with(&self, words: &[&str], input: &str) -> String {
+        let mut command = self.command();
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("it runs");
+        // One that does not read it has ended before.
+        let _ = running.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        let output = running.wait_with_output().expect("it ends");
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ringpost {}: {told}", words.join(" "));
         String::from_utf8(output.stdout).expect("it is UTF-8")
@@ -325,11 +335,15 @@ impl Process {
         }
     }
 
-    /// The address of server number `number` of the configuration.
-    pub fn address(&self, number: usize) -> SocketAddr {
-        let name = format!("server-{number}");
+    /// The address of the server of that jmxName.
+    pub fn listener(&self, name: &str) -> SocketAddr {
         let found = self.listeners.iter().find(|(server, _)| *server == name);
         found.unwrap_or_else(|| panic!("no {name} in {}", self.announcement)).1
+    }
+
+    /// The address of server number `number` of the configuration.
+    pub fn address(&self, number: usize) -> SocketAddr {
+        self.listener(&format!("server-{number}"))
     }
 
     /// Connects to server number `number`.
