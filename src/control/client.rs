@@ -54,11 +54,19 @@ struct Told {
     reply: Reply,
 }
 
-/// Answers about recipients, each with the time until which it is believed; all are from after the same number of changes.
+/// What was asked, of the questions whose answers are remembered.
+#[derive(PartialEq, Eq, Hash)]
+enum Asked {
+    Recipient(Mailbox),
+    MaySendAs(Username, Mailbox),
+    IsLocal(Domain),
+}
+
+/// Answers, each with the time until which it is believed; all are from after the same number of changes.
 #[derive(Default)]
 struct Remembered {
     changes: u64,
-    answers: HashMap<Mailbox, (Answer, Duration)>,
+    answers: HashMap<Asked, (Reply, Duration)>,
 }
 
 impl Remembered {
@@ -105,8 +113,24 @@ impl Client {
     /// Asks the desk about a recipient; the answer comes as ordinary input of the core.
     pub async fn ask(&self, mailbox: Mailbox) -> Result<Answer, Unavailable> {
         let told = self.put(Question::Recipient(mailbox.clone()), PATIENCE).await?;
-        let Reply::Recipient(answer) = told.reply else { return Err(Unavailable) };
-        self.remember(mailbox, answer.clone(), told.changes);
+        let Reply::Recipient(answer) = &told.reply else { return Err(Unavailable) };
+        let answer = answer.clone();
+        self.remember(Asked::Recipient(mailbox), told);
+        Ok(answer)
+    }
+
+    /// Whether something is so, which is remembered.
+    async fn whether(&self, asked: Asked, question: Question) -> Result<bool, Unavailable> {
+        let yes = |reply: &Reply| match reply {
+            Reply::MaySendAs(yes) | Reply::IsLocal(yes) => Some(*yes),
+            _ => None,
+        };
+        if let Some(yes) = self.recall(&asked, yes) {
+            return Ok(yes);
+        }
+        let told = self.put(question, PATIENCE).await?;
+        let answer = yes(&told.reply).ok_or(Unavailable)?;
+        self.remember(asked, told);
         Ok(answer)
     }
 
@@ -140,16 +164,23 @@ impl Client {
         }
     }
 
-    fn remember(&self, mailbox: Mailbox, answer: Answer, changes: u64) {
+    /// What is remembered and still believed.
+    fn recall<T>(&self, asked: &Asked, take: impl FnOnce(&Reply) -> Option<T>) -> Option<T> {
         let mut remembered = self.0.remembered.borrow_mut();
         remembered.keep_up(self.0.lines.changes());
-        if remembered.changes != changes {
+        remembered.answers.get(asked).filter(|(_, until)| *until > self.0.now.get()).and_then(|(reply, _)| take(reply))
+    }
+
+    fn remember(&self, asked: Asked, told: Told) {
+        let mut remembered = self.0.remembered.borrow_mut();
+        remembered.keep_up(self.0.lines.changes());
+        if remembered.changes != told.changes {
             return;
         }
         if remembered.answers.len() >= REMEMBERED {
             remembered.answers.clear();
         }
-        remembered.answers.insert(mailbox, (answer, self.0.now.get() + BELIEVED));
+        remembered.answers.insert(asked, (told.reply, self.0.now.get() + BELIEVED));
     }
 }
 
@@ -174,10 +205,10 @@ impl Drop for Counted<'_> {
 
 impl Directory for Client {
     fn known(&self, mailbox: &Mailbox) -> Option<Answer> {
-        let mut remembered = self.0.remembered.borrow_mut();
-        remembered.keep_up(self.0.lines.changes());
-        let found = remembered.answers.get(mailbox).filter(|(_, until)| *until > self.0.now.get());
-        found.map(|(answer, _)| answer.clone())
+        self.recall(&Asked::Recipient(mailbox.clone()), |reply| match reply {
+            Reply::Recipient(answer) => Some(answer.clone()),
+            _ => None,
+        })
     }
 
     fn look_up<'a>(&'a self, mailbox: &Mailbox) -> Pending<'a, Answer> {
@@ -203,10 +234,9 @@ impl Directory for Client {
     }
 
     fn may_send_as<'a>(&'a self, user: &Username, mailbox: &Mailbox) -> Pending<'a, bool> {
-        self.ask_for(Question::MaySendAs(user.clone(), mailbox.clone()), |reply| match reply {
-            Reply::MaySendAs(may) => Some(may),
-            _ => None,
-        })
+        let asked = Asked::MaySendAs(user.clone(), mailbox.clone());
+        let question = Question::MaySendAs(user.clone(), mailbox.clone());
+        Box::pin(self.whether(asked, question))
     }
 
     fn act_for<'a>(&'a self, user: &Username, name: &str) -> Pending<'a, Option<Username>> {
@@ -217,9 +247,87 @@ impl Directory for Client {
     }
 
     fn is_local<'a>(&'a self, domain: &Domain) -> Pending<'a, bool> {
-        self.ask_for(Question::IsLocal(domain.clone()), |reply| match reply {
-            Reply::IsLocal(local) => Some(local),
-            _ => None,
-        })
+        Box::pin(self.whether(Asked::IsLocal(domain.clone()), Question::IsLocal(domain.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::desk::Response;
+    use crate::io::handover::Doorbell;
+    use futures_lite::future::{block_on, poll_once};
+
+    fn client() -> (Client, Arc<Lines>) {
+        let bell = Arc::new(Doorbell::new(false).expect("a doorbell"));
+        let lines = Arc::new(Lines::new([bell]).expect("lines"));
+        (Client::new(0, lines.clone(), Arc::default()), lines)
+    }
+
+    fn domain() -> Domain {
+        Domain::parse("x").expect("a domain")
+    }
+
+    /// Asks whether the domain is ours; how many questions that took. `between` happens before the answer is given.
+    fn ask(client: &Client, lines: &Lines, between: impl FnOnce()) -> (Result<bool, Unavailable>, usize) {
+        let domain = domain();
+        let mut asked = client.is_local(&domain);
+        if let Some(answer) = block_on(poll_once(&mut asked)) {
+            return (answer, 0);
+        }
+        let request = lines.requests.take().expect("it is asked");
+        let changes = lines.changes();
+        between();
+        let response = Response { ticket: request.ticket, changes, reply: Ok(Reply::IsLocal(true)) };
+        lines.responses[0].give(response).expect("there is room");
+        client.take_answers();
+        (block_on(asked), 1)
+    }
+
+    #[test]
+    fn an_answer_is_remembered_for_a_minute_and_not_beyond_a_change() {
+        let (client, lines) = client();
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1));
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 0));
+        lines.changed();
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1), "it may be another answer now");
+        client.tick(BELIEVED);
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1), "a minute is over");
+    }
+
+    #[test]
+    fn an_answer_from_before_a_change_is_not_remembered_after_it() {
+        let (client, lines) = client();
+        assert_eq!(ask(&client, &lines, || lines.changed()), (Ok(true), 1));
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1));
+    }
+
+    #[test]
+    fn a_late_answer_is_none() {
+        let (client, lines) = client();
+        let domain = domain();
+        let mut asked = client.is_local(&domain);
+        assert!(block_on(poll_once(&mut asked)).is_none());
+        client.tick(PATIENCE);
+        assert_eq!(block_on(asked), Err(Unavailable));
+        assert_eq!(lines.requests.len(), 1, "the desk may answer it yet, which nobody hears");
+    }
+
+    #[test]
+    fn passwords_do_not_take_the_places_of_other_questions() {
+        let (client, _lines) = client();
+        let password = crate::mail::Password::new("p").expect("a password");
+        let login = Login { name: "you".into(), password, client: [192, 0, 2, 1].into() };
+        let mut waiting: Vec<_> = (0..OPEN_PASSWORDS).map(|_| client.verify(login.clone())).collect();
+        for verify in &mut waiting {
+            assert!(block_on(poll_once(verify)).is_none());
+        }
+        assert_eq!(block_on(client.verify(login.clone())), Ok(Proof::TooBusy));
+        let domain = domain();
+        assert!(block_on(poll_once(&mut client.is_local(&domain))).is_none(), "there is room for it");
+        client.tick(PASSWORD_PATIENCE);
+        assert_eq!(block_on(waiting.remove(0)), Err(Unavailable));
+        drop(waiting);
+        assert!(block_on(poll_once(&mut client.verify(login))).is_none(), "there is room again");
     }
 }
