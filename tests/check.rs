@@ -74,7 +74,7 @@ fn what_is_wrong_is_told_at_once_by_check_and_by_serve() {
         "conf/smtpserver.xml:3:7: error: bind is \"127.0.0.1\"; expected host:port",
         "\n    3 | <bind>127.0.0.1</bind>\n      |       ^\n",
         "conf/smtpserver.xml:4:1: warning: <conectionLimit> is unknown here; did you mean <connectionLimit>?",
-        "conf/smtpserver.xml:5:6: error: the attribute startTLS is \"true\"",
+        "conf/smtpserver.xml:5:1: error: TLS is on, and there is no key and certificate for it",
         "conf/domainlist.xml:2:31: error: the file ends, and <domainlist> of line 1 is still open",
         "; ringpost would not start\n",
     ] {

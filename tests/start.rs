@@ -197,3 +197,29 @@ fn the_command_line_explains_itself() {
     assert_eq!((code, &*out), (Some(64), ""), "EX_USAGE");
     assert!(err.contains("sereve") && err.contains("--help"), "{err}");
 }
+
+#[test]
+fn a_pair_made_for_a_first_try_is_what_the_printed_lines_want() {
+    let home = Home::new(&Conf::new());
+    let make = || {
+        let mut command = home.command();
+        command.args(["keys", "self-signed", "--name", "mx.example.org"]).output().expect("it runs")
+    };
+    let output = make();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).expect("text");
+    let (_, rest) = told.split_once("<tls socketTLS=\"false\" startTLS=\"true\">").expect("the lines to paste");
+    let (inside, _) = rest.split_once("</tls>").expect("the lines to paste");
+    let key = home.conf().join("tls-key.pem");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).expect("a key").permissions());
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads the key");
+
+    home.configure(&Conf::new().servers(vec![Server::smtp().with("tls startTLS='true'", &inside.replace('\n', " "))]));
+    let process = home.start();
+    assert!(process.connect(0).say("EHLO client").contains("STARTTLS"));
+    process.stop();
+    // Keys are never written over.
+    let again = make();
+    assert_eq!(again.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("tls-key.pem is there already"));
+}

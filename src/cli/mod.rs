@@ -1,9 +1,10 @@
-//! The command line: `ringpost [--conf DIR] [serve|check|status|user|domain|alias]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status|user|domain|alias|keys]`.
 
 mod alias;
 mod check;
 mod directory;
 mod domain;
+mod keys;
 mod password;
 mod serve;
 mod status;
@@ -62,6 +63,21 @@ enum Verb {
     /// Where mail goes instead (the recipient rewrite table); on a running server and on a stopped one
     #[command(subcommand)]
     Alias(alias::Verb),
+    /// Make keys for TLS
+    Keys {
+        #[command(subcommand)]
+        what: Keys,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Keys {
+    /// A key and a certificate that it signed itself, for a first try; says what to write in smtpserver.xml
+    SelfSigned {
+        /// A name that clients know the server by; may be repeated [default: the host's name, and localhost]
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 /// Runs the command that the arguments ask for.
@@ -77,6 +93,7 @@ pub fn run() -> ExitCode {
         Verb::User(verb) => user::run(&arguments.conf, &verb),
         Verb::Domain(verb) => domain::run(&arguments.conf, &verb),
         Verb::Alias(verb) => alias::run(&arguments.conf, &verb),
+        Verb::Keys { what: Keys::SelfSigned { names } } => keys::self_signed(&arguments.conf, &names),
     }
 }
 

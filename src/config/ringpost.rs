@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Surroundings;
 use super::host::Host;
 use super::key::{Key, key};
 use super::near::nearest;
 use super::problem::Severity;
 use super::problems::{Acceptance, Inactive, Problems};
 use super::section::Section;
+use super::server::tls::{Credentials, OF_CERTIFICATE, credentials};
 use super::tables;
 use super::value;
 use super::walk::{Scope, walk};
@@ -30,6 +32,8 @@ pub struct RingpostSettings {
     pub limits: LimitSettings,
     /// `timeouts`.
     pub timeouts: TimeoutSettings,
+    /// `tls`.
+    pub tls: TlsExtras,
     /// `delivery`.
     pub delivery: DeliverySettings,
     /// `log`.
@@ -95,6 +99,8 @@ pub struct LimitSettings {
 pub struct TimeoutSettings {
     /// `proxyHeader`: for the PROXY header, from the moment it connected.
     pub proxy_header: Duration,
+    /// `tlsHandshake`: for the handshake of TLS, from the moment it may begin.
+    pub tls_handshake: Duration,
     /// `commandLine`: for a command line, from its first octet to its last.
     pub command_line: Duration,
     /// `transaction`.
@@ -105,6 +111,15 @@ pub struct TimeoutSettings {
     pub content_rate: u32,
     /// `contentWindow`.
     pub content_window: Duration,
+}
+
+/// `tls`: what James has no words for, for all servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsExtras {
+    /// `tickets`: whether clients may resume sessions.
+    pub tickets: bool,
+    /// `certificate`: more keys and certificates, for clients that ask for one of their names.
+    pub certificates: Vec<Credentials>,
 }
 
 /// `delivery`.
@@ -174,11 +189,19 @@ pub const KEYS: &[Key] = &[
     key("limits/authFailureDelay").default("1s"),
     key("limits/refuseEarlyTalkers").default("true"),
     key("timeouts/proxyHeader").default("5s"),
+    key("timeouts/tlsHandshake").default("30s"),
     key("timeouts/commandLine").default("5m"),
     key("timeouts/transaction").default("6h"),
     key("timeouts/session").default("1d"),
     key("timeouts/contentRate").default("100"),
     key("timeouts/contentWindow").default("10m"),
+    key("tls/tickets").default("true"),
+    key("tls/certificate").often(),
+    key("tls/certificate/keystore"),
+    key("tls/certificate/keystoreType").default("JKS"),
+    key("tls/certificate/secret"),
+    key("tls/certificate/privateKey"),
+    key("tls/certificate/certificates"),
     key("delivery/hold").default("false"),
     key("delivery/share").default("25"),
     key("delivery/concurrency").default("16"),
@@ -278,8 +301,10 @@ pub fn home(file: &File, home: &Path) -> PathBuf {
     named.map_or_else(|| home.to_owned(), |path| home.join(path))
 }
 
-/// Reads `ringpost.xml`; `home` is where paths start. `None` where the outermost element is another.
-pub fn read(file: &File, home: &Path, host: &Host, problems: &mut Problems) -> Option<RingpostSettings> {
+/// Reads `ringpost.xml`. `None` where the outermost element is another.
+pub fn read(file: &File, around: Surroundings<'_>, problems: &mut Problems) -> Option<RingpostSettings> {
+    let Surroundings { host, places } = around;
+    let home = places.home;
     let mut section = Section::root(file, "ringpost", problems)?;
     let scope = Scope { name: "ringpost", keys: &[KEYS], unknown: Severity::Warning };
     walk(file, &file.root, &scope, section.problems);
@@ -291,6 +316,7 @@ pub fn read(file: &File, home: &Path, host: &Host, problems: &mut Problems) -> O
         spool: spool(&mut section, home),
         limits: limits(&mut section),
         timeouts: timeouts(&mut section),
+        tls: tls(&mut section, around),
         delivery: delivery(&mut section),
         log: log(&mut section),
         steering: section.read("steering", |text| value::word(text, &STEERING)).unwrap_or_default(),
@@ -368,12 +394,23 @@ fn timeouts(section: &mut Section<'_>) -> TimeoutSettings {
     let mut time = |path, default| section.read(path, value::duration).unwrap_or(default);
     TimeoutSettings {
         proxy_header: time("timeouts/proxyHeader", Duration::from_secs(5)),
+        tls_handshake: time("timeouts/tlsHandshake", Duration::from_secs(30)),
         command_line: time("timeouts/commandLine", minutes(5)),
         transaction: time("timeouts/transaction", minutes(6 * 60)),
         session: time("timeouts/session", minutes(24 * 60)),
         content_window: time("timeouts/contentWindow", minutes(10)),
         content_rate: small(section, "timeouts/contentRate", 0, 1_000_000).unwrap_or(100),
     }
+}
+
+fn tls(section: &mut Section<'_>, Surroundings { host, places }: Surroundings<'_>) -> TlsExtras {
+    let tickets = section.read("tls/tickets", value::boolean).unwrap_or(true);
+    let elements = section.list("tls", "certificate");
+    let certificates = elements.into_iter().filter_map(|element| {
+        let mut section = Section { file: section.file, element, problems: section.problems };
+        credentials(&mut section, OF_CERTIFICATE, places, host)
+    });
+    TlsExtras { tickets, certificates: certificates.collect() }
 }
 
 fn delivery(section: &mut Section<'_>) -> DeliverySettings {

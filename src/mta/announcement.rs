@@ -117,6 +117,6 @@ fn example(configuration: &Configuration, servers: &[Described]) -> Option<Strin
     let (address, host) = (server.addresses.first()?, &configuration.domains.default);
     let user = format!("postmaster@{host}");
     Some(format!(
-        "printf 'Subject: Hello\\n\\nIt works.\\n' | curl -sS --crlf smtp://{address}/{host} --mail-from {user} --mail-rcpt {user} -T -",
+        "printf 'From: {user}\\nSubject: Hello\\n\\nIt works.\\n' | curl -sS --crlf smtp://{address}/{host} --mail-from {user} --mail-rcpt {user} -T -",
     ))
 }

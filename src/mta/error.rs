@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::requirements::Missing;
+use crate::control::certificates::TlsError;
 
 /// Why the server did not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum Error {
         /// How it failed.
         error: io::Error,
     },
+    /// A server's TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An address cannot be listened on.
     #[error("{name} cannot listen on {address}: {error}{}", remedy(error, address))]
     Bind {

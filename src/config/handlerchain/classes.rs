@@ -120,7 +120,7 @@ pub const SMTP: &[Class] = &[
     meaningless("org.apache.james.protocols.smtp.core.esmtp.EhloCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.HeloCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.HelpCmdHandler", CORE),
-    protecting("org.apache.james.protocols.smtp.core.esmtp.StartTlsCmdHandler", "there is no TLS: remove it"),
+    meaningless("org.apache.james.protocols.smtp.core.esmtp.StartTlsCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.UnknownCmdHandler", CORE),
 ];
 
