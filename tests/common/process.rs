@@ -333,11 +333,15 @@ impl Process {
         }
     }
 
-    /// The address of server number `number` of the configuration.
-    pub fn address(&self, number: usize) -> SocketAddr {
-        let name = format!("server-{number}");
+    /// The address of the server of that jmxName.
+    pub fn listener(&self, name: &str) -> SocketAddr {
         let found = self.listeners.iter().find(|(server, _)| *server == name);
         found.unwrap_or_else(|| panic!("no {name} in {}", self.announcement)).1
+    }
+
+    /// The address of server number `number` of the configuration.
+    pub fn address(&self, number: usize) -> SocketAddr {
+        self.listener(&format!("server-{number}"))
     }
 
     /// Connects to server number `number`.
