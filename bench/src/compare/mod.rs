@@ -127,7 +127,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     };
     let prepared = options.prepared.unwrap_or((options.seconds * 1e9 / SEGMENT as f64) as u64 + 4);
     let program = beside(&options.ringpost, "ringpost")?;
-    let ringpost = Ringpost { program, prepared, cpu: cpus[0], cpus };
+    let ringpost = Ringpost { prepared, ..Ringpost::new(program, cpus) };
     let comparison = Comparison { options, folder: &folder_path, load, ringpost };
     comparison.announce();
     let report = comparison.rounds()?;
