@@ -12,6 +12,9 @@ pub const LARGE: usize = 512;
 /// The name of the variable that holds the path of the file that is shared.
 pub const VARIABLE: &str = "BENCH_TALLY";
 
+/// The variable that, where it is set, lets rings be waited for by poll(2), as a program under valgrind must.
+pub const POLLING: &str = "BENCH_POLL_RINGS";
+
 /// Counters. All of them only go up.
 #[repr(C)]
 #[derive(Debug, Default)]

@@ -212,7 +212,8 @@ fn write_home(home: &Path, address: SocketAddr, ringpost: &Ringpost) -> std::io:
             "ringpost.xml",
             format!(
                 "<ringpost><home>{}</home><users><user>you@localhost</user></users><shards>{}</shards>\
-                 <spool><segmentSize>{}M</segmentSize><prepared>{}</prepared><maxSegments>1024</maxSegments></spool>\
+                 <spool><segmentSize>{}M</segmentSize><prepared>{}</prepared><maxSegments>1024</maxSegments>\
+                 <reserve>64M</reserve></spool>\
                  <delivery><hold>true</hold></delivery></ringpost>",
                 home.display(),
                 ringpost.cpu,

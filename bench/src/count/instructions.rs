@@ -4,6 +4,7 @@ use crate::compare::load::{End, Load};
 use crate::compare::servers::{Ringpost, Server};
 use crate::parts::instructions::collected;
 use crate::perf::{self, Counter, Event};
+use crate::tally;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -73,10 +74,11 @@ impl Counters {
     }
 }
 
-/// Runs ringpost under callgrind with a few messages and with more: what the start takes is in both, and goes out.
+/// Runs the counted ringpost under callgrind with a few messages and with more: what the start takes is in both, and goes out.
 pub fn by_callgrind(ringpost: &Ringpost, load: &Load, messages: u64, folder: &Path) -> Result<Instructions, String> {
     let mut ringpost = ringpost.clone();
     ringpost.under = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"].map(str::to_owned).to_vec();
+    ringpost.environment = vec![(tally::POLLING.into(), "yes".into())];
     let run = |messages| {
         let server = Server::ringpost(&ringpost, folder)?;
         load.run(server.address, End::Messages(messages), folder)?;

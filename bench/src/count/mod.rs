@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     let folder = (folder.path().canonicalize().map_err(|error| error.to_string())?, folder);
     let way = if options.no_instructions { Way::Unwanted } else { Way::find() };
     let loadtest = beside(&options.loadtest, "loadtest")?;
-    let (counted, plain) = (beside(&None, "ringpost-counted")?, beside(&None, "ringpost")?);
+    let program = beside(&None, "ringpost-counted")?;
     let pace = if options.pipelining { "pipelined" } else { "one command at a time" };
     println!("{}; {} sessions, {pace}.", system::describe(), options.sessions);
     println!("Copies of {} octets and more in the process; instructions {}.\n", tally::LARGE, way.describe());
@@ -80,11 +80,11 @@ pub fn run(options: &Options) -> Result<(), String> {
             pipelining: options.pipelining,
             cpus: system::cpus(),
         };
-        let mut done = count(&counted, &load, way, &folder.0)?;
+        let mut done = count(&program, &load, way, &folder.0)?;
         if way == Way::Callgrind {
             table.measuring(&format!("{} under callgrind", octets(*size)));
             let messages = clamped(SLOW_OCTETS / size, SLOW_MESSAGES);
-            let ringpost = ringpost(&plain, 4 * messages * size);
+            let ringpost = ringpost(&program, 4 * messages * size);
             done.instructions = Some(instructions::by_callgrind(&ringpost, &load, messages, &folder.0)?);
         }
         table.row(&done.cells());
