@@ -285,7 +285,7 @@ class Ringpost(Server):
         "lmtpserver.xml": """<lmtpservers></lmtpservers>""",
         "domainlist.xml": """<domainlist><autodetect>false</autodetect><autodetectIP>false</autodetectIP>
             <defaultDomain>localhost</defaultDomain><domainnames><domainname>localhost</domainname></domainnames></domainlist>""",
-        "ringpost.xml": """<ringpost><users><user>you@localhost</user></users>
+        "ringpost.xml": """<ringpost>
             <delivery><hold>true</hold></delivery>
             <mail><directory>{home}/var/mail</directory></mail>
             <spool><directory>{home}/var/spool</directory><segmentSize>64M</segmentSize><prepared>{prepared}</prepared>
@@ -299,6 +299,8 @@ class Ringpost(Server):
             (home / folder).mkdir()
         for name, text in self.FILES.items():
             (home / "conf" / name).write_text(text.format(home=home, port=self.port, prepared=prepared) + "\n")
+        command = [program, "--conf", home / "conf", "user", "add", "--no-password", "you@localhost"]
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
 
     def start(self):
         self.log = self.home / f"log.{self.moved}"

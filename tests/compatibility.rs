@@ -20,6 +20,7 @@ fn standing(standing: Standing) -> (&'static str, String) {
             ("honoured differently", format!("an older spelling of `{today}`: read, with a warning"))
         }
         Standing::Misplaced(right) => ("meaningless here", format!("{right} (a warning)")),
+        Standing::Gone(instead) => ("gone", instead.to_owned()),
         Standing::Meaningless(why) => ("meaningless here", why.to_owned()),
         Standing::Waits(what) => ("not yet", format!("read and checked; {what}")),
         Standing::Later(instead) => ("not yet", instead.to_owned()),
@@ -59,7 +60,7 @@ fn class_rows(table: &ClassTable, out: &mut String) {
 
 fn own_rows(table: &KeyTable, out: &mut String) {
     let _ = writeln!(out, "\n## {}\n\n| key | default |\n|---|---|", table.title);
-    for key in table.keys {
+    for key in table.keys.iter().filter(|key| !matches!(key.standing, Standing::Gone(_))) {
         let _ = writeln!(out, "| `{}` | {} |", key.path, cell(key.defaults.map_or("", |defaults| defaults.ringpost)));
     }
 }

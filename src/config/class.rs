@@ -74,7 +74,7 @@ pub fn judge(section: &mut Section<'_>, class: &Class, written: Written<'_>, ele
         Standing::Meaningless(why) | Standing::Misplaced(why) => {
             section.say(written.position, Severity::Note, format!("{name} has no meaning here"), why);
         }
-        Standing::Honoured | Standing::Differently(_) | Standing::Older(_) => {}
+        Standing::Honoured | Standing::Differently(_) | Standing::Older(_) | Standing::Gone(_) => {}
     }
     if let Some(keys) = class.keys {
         let scope = Scope { name, keys: &[CLASS, also, keys], unknown: Severity::Warning };

@@ -1,11 +1,14 @@
-//! ringpost with its allocations and its copies counted: `ringpost-counted --conf DIR`. `bench count` starts it.
+//! `ringpost` with its allocations and its copies counted, in all else the same program. `bench count` starts it.
 //!
 //! Copies are counted where they are done: this program has its own `memcpy` and `memmove`, through which all of its code copies
 //! what is of no fixed size. So nothing in ringpost has to say where it copies, and nothing that copies can be forgotten.
 
+// What stands in the program's own folder, not in its library.
+#[path = "../../../src/cli/mod.rs"]
+mod cli;
+
 use bench::allocations::Counting;
 use bench::tally::{self, Tally};
-use ringpost::config::{Configuration, Reading};
 use std::ffi::{CStr, c_long, c_void};
 use std::path::Path;
 use std::process::ExitCode;
@@ -117,8 +120,8 @@ pub unsafe extern "C" fn syscall(
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
+    match count() {
+        Ok(()) => cli::run(),
         Err(error) => {
             eprintln!("ringpost-counted: {error}");
             ExitCode::FAILURE
@@ -126,23 +129,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), String> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let [option, conf, ..] = &words[..] else { return Err("usage: ringpost-counted --conf DIR".into()) };
-    if option != "--conf" {
-        return Err(format!("{option} is not known; usage: ringpost-counted --conf DIR"));
-    }
+/// Counts where it was told to.
+fn count() -> Result<(), String> {
     if let Some(path) = std::env::var_os(tally::VARIABLE) {
-        COUNTER.count_in(
-            Tally::shared(Path::new(&path)).map_err(|error| format!("{}: {error}", Path::new(&path).display()))?,
-        );
+        let tally = Tally::shared(Path::new(&path));
+        COUNTER.count_in(tally.map_err(|error| format!("{}: {error}", Path::new(&path).display()))?);
     }
     POLLING.store(std::env::var_os(tally::POLLING).is_some(), Ordering::Relaxed);
-    check_counting()?;
-    let Reading { configuration, problems, .. } = Configuration::read(Path::new(conf));
-    let configuration = configuration.ok_or_else(|| format!("the configuration has errors: {problems:?}"))?;
-    ringpost::mta::serve::serve(&configuration, |announcement| println!("{announcement}"))
-        .map_err(|error| error.to_string())
+    check_counting()
 }
 
 /// Where the linker chose the system's functions, nothing would be counted, and that must not look like no copies.

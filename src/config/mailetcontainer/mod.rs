@@ -56,7 +56,9 @@ pub struct MailetSettings {
 /// The keys of `mailetcontainer.xml` outside its mailets.
 pub const KEYS: &[Key] = &[
     key("@enableJmx").default("true").meaningless("ringpost has no JMX"),
-    key("context/postmaster").default("postmaster").waits("ringpost sends no mail of its own yet"),
+    key("context/postmaster")
+        .default("postmaster")
+        .differently("it gets the mail for every postmaster who is no user, if it is of a domain that the files name"),
     key("context/mailetPackages/mailetPackage").often().meaningless("ringpost runs no Java"),
     key("context/matcherPackages/matcherPackage").often().meaningless("ringpost runs no Java"),
     key("spooler/threads")

@@ -256,11 +256,13 @@ pub const MAILETS: &[Class] = &[
     restricting("OnlyText", LEFT_IN),
     restricting("PerRecipientRateLimit", DELIVERED),
     restricting("PerSenderRateLimit", DELIVERED),
-    mailet("PostmasterAlias", "mail to the postmaster is for the <user> of that name"),
+    class("PostmasterAlias").with_anything().differently("done before mail is taken, and whether or not it is named"),
     mailet("PropagateError", "nothing fails"),
     mailet("RandomStoring", "the mail goes to those it names"),
-    mailet("RecipientRewriteTable", "no address is rewritten"),
-    mailet("RecipientToLowerCase", "users are known whatever their case"),
+    class("RecipientRewriteTable")
+        .with_anything()
+        .differently("done before mail is taken, and whether or not it is named"),
+    class("RecipientToLowerCase").with_anything().differently("users are known whatever their case"),
     mailet("RecoverAttachment", UNCHANGED),
     mailet("Redirect", NOT_SENT),
     mailet("RemoteDelivery", "ringpost relays nothing yet; mail to other hosts is refused when it comes"),
