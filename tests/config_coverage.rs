@@ -321,14 +321,51 @@ fn what_protects_asks_for_nothing_or_is_accepted_by_name() {
     }
 }
 
+/// A condition that is right for a matcher.
+fn condition(class: &str) -> &'static str {
+    match class {
+        "RecipientIs" | "SenderIs" => "you@example.org",
+        "HasMailAttributeWithValue" | "HasMailAttributeWithValueRegex" => "name, value",
+        "RemoteAddrInNetwork" | "RemoteAddrNotInNetwork" | "XOriginatingIpInNetwork" => "192.0.2.0/24",
+        "RemoteDeliveryFailedWithSMTPCode" => "550",
+        "HostIs" | "RecipientDomainIs" | "SenderHostIs" | "SenderDomainIs" => "example.org",
+        "CompareNumericHeaderValue" => "X-Score >= 5",
+        _ => "1",
+    }
+}
+
+/// What must stand in a mailet.
+fn parameters(class: &str) -> &'static str {
+    match class {
+        "ToProcessor" => "<processor>error</processor>",
+        "ToRepository" => "<repositoryPath>file://var/mail/x/</repositoryPath>",
+        "ToSenderDomainRepository" => "<urlPrefix>file://var/mail/x/</urlPrefix>",
+        "MetricsMailet" => "<metricName>x</metricName>",
+        "SetMimeHeader" => "<name>X-A</name><value>b</value>",
+        "RemoveMimeHeader" | "RemoveMimeHeaderByPrefix" | "RemoveMailAttribute" => "<name>x</name>",
+        "AddSubjectPrefix" => "<subjectPrefix>x</subjectPrefix>",
+        "WithPriority" => "<priority>7</priority>",
+        "SetErrorMessage" => "<errorMessage>x</errorMessage>",
+        "WithStorageDirective" => "<targetFolderName>x</targetFolderName>",
+        "AddFooter" => "<text>x</text>",
+        "StripAttachment" => "<pattern>x</pattern>",
+        "Forward" => "<forwardTo>you@example.org</forwardTo>",
+        "LmtpDelivery" => "<host>127.0.0.1</host>",
+        _ => "",
+    }
+}
+
 /// A configuration that names one class.
 fn with_class(table: &str, class: &str, accept: bool) -> Sources {
     let mut sources = sources();
     let chain = format!("<handlerchain><handler class='{class}'/></handlerchain>");
     let smtp =
         format!("<smtpservers><smtpserver><verifyIdentity>false</verifyIdentity>{chain}</smtpserver></smtpservers>");
-    let (matcher, mailet) =
-        if table == "Matchers" { (format!("{class}=1"), "LocalDelivery") } else { ("All".into(), class) };
+    let (matcher, mailet) = match table {
+        "Matchers" => (format!("{class}={}", condition(class)), "LocalDelivery"),
+        _ => ("All".into(), class),
+    };
+    let inside = parameters(class);
     match table {
         "Handlers of LMTP" => {
             let text = format!("<lmtpservers><lmtpserver>{chain}</lmtpserver></lmtpservers>");
@@ -337,7 +374,7 @@ fn with_class(table: &str, class: &str, accept: bool) -> Sources {
         "Matchers" | "Mailets" => {
             let text = format!(
                 "<mailetcontainer><spooler><errorRepository>file://var/mail/error/</errorRepository></spooler><processors>\
-                 <processor state='root'><mailet match='{matcher}' class='{mailet}'/></processor>\
+                 <processor state='root'><mailet match='{matcher}' class='{mailet}'>{inside}</mailet></processor>\
                  <processor state='error'/></processors></mailetcontainer>"
             );
             put(&mut sources, "mailetcontainer", text.as_bytes());
@@ -372,6 +409,27 @@ fn every_class_is_done_or_named_and_accepted_by_name_alone() {
             let (starts, worst, text) = of(true);
             assert_eq!((starts, worst), (true, Some(Severity::Warning)), "{}: {text}", class.name);
         }
+    }
+}
+
+/// What the tables say is ready for the pipeline is in it, and nothing else.
+#[test]
+fn what_is_ready_is_in_the_pipeline() {
+    for (table, class) in CLASSES.iter().flat_map(|table| table.classes.iter().map(move |class| (table.title, class))) {
+        if !["Matchers", "Mailets"].contains(&table) {
+            assert!(class.ready.is_none(), "{}", class.name);
+            continue;
+        }
+        // A composite matcher has a name of its own and others inside.
+        if ["Or", "And", "Not", "Xor"].contains(&class.name) {
+            continue;
+        }
+        let (configuration, problems) =
+            read(&with_class(table, class.name, matches!(class.standing, Standing::Protects(_))));
+        let container = configuration.and_then(|configuration| configuration.container);
+        let pipeline = container.and_then(|container| container.pipeline);
+        let text = pipeline.unwrap_or_else(|| panic!("{}: {}", class.name, told(&problems))).to_string();
+        assert_eq!(!text.contains("is not done yet"), class.ready.is_some(), "{}: {text}", class.name);
     }
 }
 

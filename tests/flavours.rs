@@ -138,7 +138,8 @@ fn what_a_version_added_is_read() {
     assert!(global.tls.is_none() && tls.tls.is_some() && submission.tls.is_some());
     assert!(!newest.servers[3].enabled);
     let container = newest.container.expect("it is there");
-    assert_eq!(container.processors.len(), 9);
+    assert_eq!(container.pipeline.map(|pipeline| pipeline.processors.len()), Some(9));
+    assert_eq!(container.remotes.len(), 1);
     assert_eq!(
         flavour("memory-3.9").servers[0].bind,
         ["0.0.0.0:25".parse().expect("an address")],

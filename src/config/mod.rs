@@ -240,7 +240,7 @@ fn configuration(
         rewrites: rewrites.and_then(|file| recipientrewritetable::read(&file, problems)),
         dns: dns.and_then(|file| dnsservice::read(&file, problems)),
         repositories: repositories.and_then(|file| mailrepositorystore::read(&file, problems)),
-        container: container.and_then(|file| mailetcontainer::read(&file, problems)),
+        container: container.and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, problems)),
         webadmin: webadmin.map(|file| webadmin::read(&file, problems)),
         ringpost: ringpost::read(&own, around, problems)?,
         domains,
