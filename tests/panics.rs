@@ -154,7 +154,8 @@ async fn run(
     });
     let spooler = core.spooler.clone();
     machine.spawn(ringpost::io::Class::Delivery, async move { spooler.run().await });
-    machine.spawn(ringpost::io::Class::Intake, accept(core, server, listener.into_listener(), stopping.clone()));
+    machine
+        .spawn(ringpost::io::Class::Intake, accept(core, server, listener.into_listener(&machine), stopping.clone()));
     ready();
     heard.await;
 }
