@@ -36,7 +36,7 @@ class Bench(unittest.TestCase):
     def test_compare(self):
         words = ["--sessions", "4", "--rounds", "1", "--seconds", "0.5", "--prepared", "2"]
         figures = self.run_bench("compare", *words)
-        self.assertEqual(len(figures["servers"]), 4)
+        self.assertEqual(len(figures["servers"]), 5)
         for server in figures["servers"]:
             self.assertGreater(server["messages_per_s"]["median"], 0, server)
             self.assertGreater(server["share_of_writing"]["median"], 0, server)
