@@ -52,7 +52,7 @@ fn mail(recipients: &[Recipient]) -> Mail {
         now: envelope.received_at,
         reverse_path: envelope.reverse_path,
         client: Some(envelope.client.address.ip()),
-        helo: envelope.client.helo,
+        helo: (*envelope.client.helo).into(),
         size: 4096,
         envelope_id: None,
         failures: 0,
