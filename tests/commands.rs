@@ -43,6 +43,7 @@ const COMMANDS: &[&str] = &[
     "QUIT",
     "QUIT now",
     "STARTTLS",
+    "STARTTLS now",
     "FOO",
     "",
     "(line too long)",
@@ -59,7 +60,7 @@ fn way(lmtp: bool) -> [&'static [u8]; 6] {
 }
 
 fn session_in(state: State, lmtp: bool) -> Driver {
-    let setup = Setup { lmtp, max_message_octets: 1024, max_line_octets: 100, ..Setup::default() };
+    let setup = Setup { lmtp, max_message_octets: 1024, max_line_octets: 100, start_tls: true, ..Setup::default() };
     let mut driver = Driver::new(&setup);
     for (step, reached) in way(lmtp).into_iter().zip(STATES) {
         driver.receive(step);

@@ -321,8 +321,8 @@ fn damage_file(file: &std::path::Path, text: &[u8]) -> usize {
 
 #[test]
 fn a_message_too_large_for_the_room_that_is_left_is_put_off() {
-    // Two segments of 1 MiB a shard: the third MiB finds no room. With the hold nothing is freed meanwhile.
-    let conf = Conf::new().with("spool/segmentSize", "1M").with("spool/maxSegments", "3").with("delivery/hold", "true");
+    // Two segments of 1 MiB a shard for mail: the third MiB finds no room. With the hold nothing is freed meanwhile.
+    let conf = Conf::new().with("spool/segmentSize", "1M").with("spool/maxSegments", "4").with("delivery/hold", "true");
     let home = Home::new(&conf.servers(vec![Server::smtp().with("maxmessagesize", "0")]));
     let process = home.start();
     let content = [b"Subject: big\r\n\r\n".as_slice(), &b"0123456789\r\n".repeat(50_000)].concat();

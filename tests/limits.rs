@@ -145,3 +145,33 @@ fn clients_that_are_gone_before_they_are_taken_keep_nobody_waiting() {
     let log = process.stop();
     assert!(!log.iter().any(|line| line.contains("accepting-paused")), "{log:?}");
 }
+
+#[test]
+fn strangers_cannot_take_the_descriptors_that_mail_needs() {
+    let limit = libc::rlimit { rlim_cur: 200, rlim_max: 200 };
+    let home = Home::new(&Conf::new().with("spool/segmentSize", "1M").with("spool/maxSegments", "16"));
+    let process = home.start_prepared(|command| {
+        // SAFETY: between fork and exec this makes one system call and looks at nothing else.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(command, move || {
+                match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+                    0 => Ok(()),
+                    _ => Err(std::io::Error::last_os_error()),
+                }
+            });
+        }
+    });
+    let mut smtp = process.smtp();
+    let strangers: Vec<_> = (0..200).filter_map(|_| TcpStream::connect(process.address(0)).ok()).collect();
+    process.wait_for_log("turned-away", &["why=\"no descriptor is left for connections\""]);
+    // More than its segments hold: it has to open further ones.
+    for number in 0..5 {
+        smtp.envelope("me@example.org", &["you@localhost"]);
+        smtp.expect("DATA", "354");
+        smtp.send(format!("Subject: {number}\r\n\r\n{}\r\n.\r\n", "0123456789\r\n".repeat(50_000)));
+        assert!(smtp.reply().starts_with("250"), "message {number}");
+    }
+    eventually(|| (home.mail_count("you") == 5).then_some(())).expect("it is delivered");
+    drop(strangers);
+    process.stop();
+}

@@ -19,14 +19,14 @@ use common::process::eventually;
 use ringpost::control::journal::{Level, ring};
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::delivery::Retry;
-use ringpost::directory::{Answer, Directory, Pending};
+use ringpost::directory::{Answer, Directory, Login, Pending, Proof, Scram, Unavailable};
 use ringpost::hook::{Chain, Handler};
 use ringpost::io::Machine;
 use ringpost::io::handover::Doorbell;
 use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine};
 use ringpost::io::vitals::Vitals;
 use ringpost::io::wait::Bell;
-use ringpost::mail::{IdSource, Mailbox};
+use ringpost::mail::{Domain, IdSource, Mailbox, Username};
 use ringpost::mailet::Container;
 use ringpost::mta::accept::accept;
 use ringpost::mta::core::{Core, Limit, Server};
@@ -47,8 +47,28 @@ impl Directory for Panicking {
         }
     }
 
-    fn look_up<'a>(&'a self, _: &Mailbox) -> Pending<'a> {
+    fn look_up<'a>(&'a self, _: &Mailbox) -> Pending<'a, Answer> {
         Box::pin(async { panic!("a directory that panics on purpose, while it is asked") })
+    }
+
+    fn verify<'a>(&'a self, _: Login) -> Pending<'a, Proof> {
+        Box::pin(async { Err(Unavailable) })
+    }
+
+    fn scram<'a>(&'a self, _: &str) -> Pending<'a, Option<Scram>> {
+        Box::pin(async { Err(Unavailable) })
+    }
+
+    fn may_send_as<'a>(&'a self, _: &Username, _: &Mailbox) -> Pending<'a, bool> {
+        Box::pin(async { Err(Unavailable) })
+    }
+
+    fn act_for<'a>(&'a self, _: &Username, _: &str) -> Pending<'a, Option<Username>> {
+        Box::pin(async { Err(Unavailable) })
+    }
+
+    fn is_local<'a>(&'a self, _: &Domain) -> Pending<'a, bool> {
+        Box::pin(async { Err(Unavailable) })
     }
 }
 
@@ -120,7 +140,7 @@ async fn run(
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: Duration::from_secs(60),
         graceful: true,
-        gate: Gate { connections: limit, per_client: None, unnamed: None },
+        gate: Gate { connections: limit, per_client: None, unnamed: None, descriptors: usize::MAX },
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();
@@ -144,6 +164,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         max_segments: 8,
         reserve_octets: 1 << 20,
         max_messages: 1000,
+        longest_delay: Duration::from_secs(60),
     };
     let opened =
         Spool::open(machine.clone(), &directory.join("spool"), layout, Box::new(|_| {})).await.expect("a spool");

@@ -5,10 +5,11 @@ mod common;
 use std::sync::Arc;
 
 use common::dialogue::{Setup, lines};
-use common::driver::{Driver, settings};
+use common::driver::{Driver, secured, settings};
 use proptest::prelude::*;
 use ringpost::mail::{Content, EnhancedStatus, MessageId, Reply, ReplyCode, SessionId};
 use ringpost::smtp::line::Line;
+use ringpost::smtp::received::write_received;
 use ringpost::smtp::server::question::{Interrupt, Refusal, Step, Transfer, Verdict};
 use ringpost::smtp::server::{Session, State};
 
@@ -49,7 +50,8 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn setup(lmtp: bool) -> Setup {
-    Setup { lmtp, max_message_octets: 1024, max_line_octets: 100, max_recipients: 2, ..Setup::default() }
+    let limits = Setup { max_message_octets: 1024, max_line_octets: 100, max_recipients: 2, ..Setup::default() };
+    Setup { lmtp, ..limits }
 }
 
 /// Every line is a reply line, and many-line replies are of one code.
@@ -207,12 +209,14 @@ fn an_interrupted_session_says_why_and_is_over() {
 #[test]
 fn a_call_out_of_turn_ends_the_session_and_acknowledges_nothing() {
     type Call = fn(&mut Session<()>, &mut Vec<u8>) -> Step;
-    let calls: [Call; 6] = [
+    let calls: [Call; 8] = [
         |session, sent| session.answer(Verdict::Pass, sent),
         |session, sent| session.chunk_ended(&Content::default(), sent),
         |session, sent| session.data_ended(&Content::default(), sent),
         |session, sent| session.stored(Ok(()), sent),
         |session, sent| session.delivered(vec![Ok(())], sent),
+        |session, sent| session.secured(secured(), sent),
+        |session, sent| session.refuse_tls(sent),
         |session, sent| {
             session.receive(Line::Command(b"MAIL FROM:<>"), sent);
             session.receive(Line::Command(b"NOOP"), sent)
@@ -224,5 +228,70 @@ fn a_call_out_of_turn_ends_the_session_and_acknowledges_nothing() {
         assert_eq!(call(&mut session, &mut sent), Step::Close, "call {index}");
         assert_eq!(lines(&sent), ["421 4.3.0 localhost Internal error, closing transmission channel"]);
         assert_eq!(session.state(), State::Over);
+    }
+}
+
+/// A driver of a session that offers STARTTLS.
+fn with_start_tls(lmtp: bool) -> Driver {
+    let mut driver = Driver::new(&Setup { lmtp, start_tls: true, ..Setup::default() });
+    driver.sent.clear();
+    driver
+}
+
+/// What a client is answered to `said`, as the codes and words that matter here.
+fn answers(driver: &mut Driver, said: &str) -> Vec<String> {
+    driver.sent.clear();
+    driver.receive(said.as_bytes());
+    lines(&driver.sent)
+}
+
+#[test]
+fn start_tls_is_offered_until_it_is_used_and_nothing_said_before_counts_after_it() {
+    for (lmtp, hello, protocol) in [(false, "EHLO", "ESMTPS"), (true, "LHLO", "LMTPS")] {
+        let mut driver = with_start_tls(lmtp);
+        let hello = format!("{hello} client\r\n");
+        assert!(answers(&mut driver, &hello).contains(&"250 STARTTLS".to_owned()));
+        answers(&mut driver, "MAIL FROM:<me@example.org>\r\nRCPT TO:<you@localhost>\r\n");
+        assert_eq!(driver.session.state(), State::Recipients);
+        assert_eq!(answers(&mut driver, "STARTTLS now\r\n")[0].split_at(9).0, "501 5.5.4");
+        assert!(!driver.session.is_secure() && driver.session.state() == State::Recipients);
+
+        assert_eq!(answers(&mut driver, "STARTTLS\r\n"), ["220 2.0.0 Ready to start TLS"]);
+        assert!(driver.session.is_secure() && driver.session.hello().is_none() && !driver.session.in_transaction());
+        assert_eq!(driver.session.state(), State::Start);
+        assert!(answers(&mut driver, "MAIL FROM:<me@example.org>\r\n")[0].starts_with("503 5.5.0 Need "));
+        assert!(answers(&mut driver, "RCPT TO:<you@localhost>\r\n")[0].starts_with("503 5.5.0 "));
+        assert!(!answers(&mut driver, &hello).iter().any(|line| line.contains("STARTTLS")));
+        assert_eq!(answers(&mut driver, "STARTTLS\r\n"), ["500 5.5.1 TLS already active"]);
+
+        answers(&mut driver, "MAIL FROM:<me@example.org>\r\nRCPT TO:<you@localhost>\r\nDATA\r\nx\r\n.\r\n");
+        let tls = driver.messages[0].envelope.client.tls;
+        assert_eq!(tls, Some(secured().tls));
+        let mut received = Vec::new();
+        let envelope = &driver.messages[0].envelope;
+        write_received(envelope, &envelope.recipients, "mx.example", &mut received);
+        assert!(String::from_utf8_lossy(&received).contains(&format!("with {protocol} id ")));
+    }
+}
+
+#[test]
+fn what_follows_start_tls_in_the_clear_is_never_used() {
+    for behind in ["MAIL FROM:<evil@example.org>\r\n", "EHLO", "\r\n", "\x16\x03\x01"] {
+        let mut driver = with_start_tls(false);
+        let answers = answers(&mut driver, &format!("EHLO client\r\nSTARTTLS\r\n{behind}"));
+        let last = "421 4.5.1 localhost Nothing may follow STARTTLS before TLS, closing transmission channel";
+        assert_eq!(answers.last().map(String::as_str), Some(last), "{behind:?}");
+        assert!(driver.is_closed() && !driver.session.is_secure());
+        assert!(!answers.iter().any(|line| line.starts_with("220 ")));
+    }
+}
+
+#[test]
+fn start_tls_is_unknown_where_it_is_not_offered() {
+    for setup in [Setup::default(), Setup { socket_tls: true, ..Setup::default() }] {
+        let mut driver = Driver::new(&setup);
+        assert!(!answers(&mut driver, "EHLO client\r\n").iter().any(|line| line.contains("STARTTLS")));
+        assert_eq!(answers(&mut driver, "STARTTLS\r\n"), ["500 5.5.1 Command STARTTLS unrecognized."]);
+        assert_eq!(driver.session.is_secure(), setup.socket_tls);
     }
 }

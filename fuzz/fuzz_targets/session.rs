@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use ringpost::mail::{Content, MessageId, SessionId};
+use ringpost::mail::{CipherSuite, Content, MessageId, SessionId, Tls, TlsVersion};
 use ringpost::smtp::line::LineReader;
-use ringpost::smtp::server::Session;
+use ringpost::smtp::server::{Secured, Session};
 use ringpost::smtp::server::question::{Step, Transfer, Verdict};
 use ringpost::smtp::server::settings::{Service, Settings};
 
@@ -25,8 +25,14 @@ fn settings(protocol: Service) -> Settings {
         max_errors: 20,
         max_unknown_commands: 10,
         refuse_early_talkers: true,
+        start_tls: true,
         disabled_features: Box::default(),
     }
+}
+
+fn secured() -> Secured {
+    let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").expect("a suite");
+    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: None }
 }
 
 fuzz_target!(|input: (bool, Vec<u8>)| {
@@ -60,6 +66,11 @@ fuzz_target!(|input: (bool, Vec<u8>)| {
                 session.delivered((0..count).map(|_| Ok(())).collect(), &mut replies)
             }
             Step::Store => session.stored(Ok(()), &mut replies),
+            Step::StartTls if rest.is_empty() => {
+                session.begin_tls(&mut replies);
+                session.secured(secured(), &mut replies)
+            }
+            Step::StartTls => session.refuse_tls(&mut replies),
             Step::Close => break,
         };
     }

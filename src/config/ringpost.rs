@@ -50,7 +50,7 @@ pub struct SpoolSettings {
     pub directory: PathBuf,
     /// `segmentSize`: octets of one segment, a multiple of 4096.
     pub segment_octets: u64,
-    /// `prepared`: free segments, already written once, that each shard keeps ready beside the one for outcomes; 1 or more,
+    /// `prepared`: free segments, already written once, that each shard keeps ready beside the two for outcomes; 1 or more,
     /// or new mail would wait for ever.
     pub prepared: usize,
     /// `maxSegments`: most segments of one shard.
@@ -332,11 +332,11 @@ fn shards(section: &mut Section<'_>, host: &Host) -> Vec<usize> {
 }
 
 fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
-    let max_segments = count(section, "spool/maxSegments", 3, 65_536).unwrap_or(256);
+    let max_segments = count(section, "spool/maxSegments", 4, 65_536).unwrap_or(256);
     SpoolSettings {
         directory: home.join(section.read("spool/directory", value::path).unwrap_or_else(|| "var/spool".into())),
         segment_octets: section.read("spool/segmentSize", segment_size).unwrap_or(64 << 20),
-        prepared: count(section, "spool/prepared", 1, max_segments as u64 - 1).unwrap_or(1),
+        prepared: count(section, "spool/prepared", 1, max_segments as u64 - 3).unwrap_or(1),
         max_segments,
         reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
     }

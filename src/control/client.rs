@@ -6,21 +6,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::desk::{Lines, Request};
-use crate::directory::{Answer, Directory, Pending, Unavailable};
+use super::desk::{Lines, Question, Reply, Request};
+use crate::directory::{Answer, Directory, Login, Pending, Proof, Scram, Unavailable};
 use crate::io::vitals::Vitals;
 use crate::io::wait::Latch;
-use crate::mail::Mailbox;
+use crate::mail::{Domain, Mailbox, Username};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a password may take: it waits in the queue to the hashing threads.
+const PASSWORD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long an answer is believed, and how many are remembered.
 const BELIEVED: Duration = Duration::from_secs(60);
 const REMEMBERED: usize = 10_000;
 
-/// Questions that a core may have open.
+/// Questions that a core may have open, and passwords, which must not take the places of all others.
 const OPEN: usize = 1024;
+const OPEN_PASSWORDS: usize = 256;
 
 /// One core's way to the control plane; clones are the same.
 #[derive(Clone)]
@@ -34,12 +38,37 @@ struct State {
     now: Cell<Duration>,
     ticket: Cell<u64>,
     open: RefCell<HashMap<u64, Open>>,
-    remembered: RefCell<HashMap<Mailbox, (Answer, Duration)>>,
+    passwords: Cell<usize>,
+    remembered: RefCell<Remembered>,
 }
 
 struct Open {
     until: Duration,
-    answer: Latch<Result<Answer, Unavailable>>,
+    answer: Latch<Result<Told, Unavailable>>,
+}
+
+/// A reply, and the number of changes before it.
+#[derive(Clone)]
+struct Told {
+    changes: u64,
+    reply: Reply,
+}
+
+/// Answers about recipients, each with the time until which it is believed; all are from after the same number of changes.
+#[derive(Default)]
+struct Remembered {
+    changes: u64,
+    answers: HashMap<Mailbox, (Answer, Duration)>,
+}
+
+impl Remembered {
+    /// Forgets all if the directory has changed since.
+    fn keep_up(&mut self, changes: u64) {
+        if self.changes != changes {
+            self.changes = changes;
+            self.answers.clear();
+        }
+    }
 }
 
 impl Client {
@@ -52,6 +81,7 @@ impl Client {
             now: Cell::default(),
             ticket: Cell::default(),
             open: RefCell::default(),
+            passwords: Cell::default(),
             remembered: RefCell::default(),
         }))
     }
@@ -59,7 +89,8 @@ impl Client {
     /// Takes in the answers that have come.
     pub fn take_answers(&self) {
         while let Some(response) = self.0.lines.responses[self.0.core].take() {
-            self.close(response.ticket, Ok(response.answer));
+            let changes = response.changes;
+            self.close(response.ticket, response.reply.map(|reply| Told { changes, reply }));
         }
     }
 
@@ -71,8 +102,15 @@ impl Client {
         late.into_iter().for_each(|ticket| self.close(ticket, Err(Unavailable)));
     }
 
-    /// Asks the desk; the answer comes as ordinary input of the core.
+    /// Asks the desk about a recipient; the answer comes as ordinary input of the core.
     pub async fn ask(&self, mailbox: Mailbox) -> Result<Answer, Unavailable> {
+        let told = self.put(Question::Recipient(mailbox.clone()), PATIENCE).await?;
+        let Reply::Recipient(answer) = told.reply else { return Err(Unavailable) };
+        self.remember(mailbox, answer.clone(), told.changes);
+        Ok(answer)
+    }
+
+    async fn put(&self, question: Question, patience: Duration) -> Result<Told, Unavailable> {
         let state = &self.0;
         if state.open.borrow().len() >= OPEN {
             return Err(Unavailable);
@@ -80,44 +118,108 @@ impl Client {
         let ticket = state.ticket.get();
         state.ticket.set(ticket + 1);
         let answer = Latch::default();
-        let open = Open { until: state.now.get() + PATIENCE, answer: answer.clone() };
+        let open = Open { until: state.now.get() + patience, answer: answer.clone() };
         state.open.borrow_mut().insert(ticket, open);
         state.vitals.begun();
-        let request = Request { core: state.core, ticket, mailbox };
+        let request = Request { core: state.core, ticket, question };
         if state.lines.requests.give(request).is_err() {
             self.close(ticket, Err(Unavailable));
         }
         answer.get().await
     }
 
-    fn close(&self, ticket: u64, answer: Result<Answer, Unavailable>) {
+    /// Asks, and takes the reply that belongs to the question.
+    fn ask_for<'a, T: 'a>(&'a self, question: Question, take: fn(Reply) -> Option<T>) -> Pending<'a, T> {
+        Box::pin(async move { take(self.put(question, PATIENCE).await?.reply).ok_or(Unavailable) })
+    }
+
+    fn close(&self, ticket: u64, answer: Result<Told, Unavailable>) {
         if let Some(open) = self.0.open.borrow_mut().remove(&ticket) {
             self.0.vitals.done();
             open.answer.set(answer);
         }
     }
 
-    fn remember(&self, mailbox: Mailbox, answer: Answer) {
+    fn remember(&self, mailbox: Mailbox, answer: Answer, changes: u64) {
         let mut remembered = self.0.remembered.borrow_mut();
-        if remembered.len() >= REMEMBERED {
-            remembered.clear();
+        remembered.keep_up(self.0.lines.changes());
+        if remembered.changes != changes {
+            return;
         }
-        remembered.insert(mailbox, (answer, self.0.now.get() + BELIEVED));
+        if remembered.answers.len() >= REMEMBERED {
+            remembered.answers.clear();
+        }
+        remembered.answers.insert(mailbox, (answer, self.0.now.get() + BELIEVED));
+    }
+}
+
+/// Counts a password that is being verified while it lasts.
+struct Counted<'a>(&'a Cell<usize>);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a Cell<usize>) -> Option<Counted<'a>> {
+        let more = count.get() + 1;
+        (more <= OPEN_PASSWORDS).then(|| {
+            count.set(more);
+            Counted(count)
+        })
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
 impl Directory for Client {
     fn known(&self, mailbox: &Mailbox) -> Option<Answer> {
-        let remembered = self.0.remembered.borrow();
-        remembered.get(mailbox).filter(|(_, until)| *until > self.0.now.get()).map(|(answer, _)| *answer)
+        let mut remembered = self.0.remembered.borrow_mut();
+        remembered.keep_up(self.0.lines.changes());
+        let found = remembered.answers.get(mailbox).filter(|(_, until)| *until > self.0.now.get());
+        found.map(|(answer, _)| answer.clone())
     }
 
-    fn look_up<'a>(&'a self, mailbox: &Mailbox) -> Pending<'a> {
+    fn look_up<'a>(&'a self, mailbox: &Mailbox) -> Pending<'a, Answer> {
         let mailbox = mailbox.clone();
+        Box::pin(self.ask(mailbox))
+    }
+
+    fn verify<'a>(&'a self, login: Login) -> Pending<'a, Proof> {
         Box::pin(async move {
-            let answer = self.ask(mailbox.clone()).await?;
-            self.remember(mailbox, answer);
-            Ok(answer)
+            let Some(_counted) = Counted::new(&self.0.passwords) else { return Ok(Proof::TooBusy) };
+            match self.put(Question::Verify(login), PASSWORD_PATIENCE).await?.reply {
+                Reply::Verify(proof) => Ok(proof),
+                _ => Err(Unavailable),
+            }
+        })
+    }
+
+    fn scram<'a>(&'a self, name: &str) -> Pending<'a, Option<Scram>> {
+        self.ask_for(Question::Scram(name.into()), |reply| match reply {
+            Reply::Scram(scram) => Some(scram),
+            _ => None,
+        })
+    }
+
+    fn may_send_as<'a>(&'a self, user: &Username, mailbox: &Mailbox) -> Pending<'a, bool> {
+        self.ask_for(Question::MaySendAs(user.clone(), mailbox.clone()), |reply| match reply {
+            Reply::MaySendAs(may) => Some(may),
+            _ => None,
+        })
+    }
+
+    fn act_for<'a>(&'a self, user: &Username, name: &str) -> Pending<'a, Option<Username>> {
+        self.ask_for(Question::ActFor(user.clone(), name.into()), |reply| match reply {
+            Reply::ActFor(user) => Some(user),
+            _ => None,
+        })
+    }
+
+    fn is_local<'a>(&'a self, domain: &Domain) -> Pending<'a, bool> {
+        self.ask_for(Question::IsLocal(domain.clone()), |reply| match reply {
+            Reply::IsLocal(local) => Some(local),
+            _ => None,
         })
     }
 }

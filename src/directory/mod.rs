@@ -1,23 +1,21 @@
-//! Who is known here: the questions about users and domains, and the answers.
+//! Who is known here: the questions about users, domains and their addresses, and the answers.
 //!
-//! Pure. Who answers stands behind [`Directory`]: today the list in the configuration, asked of the control plane.
+//! Pure. Who answers stands behind [`Directory`]: each core asks the control plane, which keeps users in a database
+//! (`control::directory`). LDAP, another database and OIDC are to be further answerers there, and change nothing here.
 
-use std::collections::HashSet;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
-use crate::mail::{Domain, Mailbox};
+use crate::mail::{Domain, Mailbox, Password, ScramCredentials, Username};
 
-/// What the directory says of a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It is a user's.
-    User,
-    /// Its domain is one of ours, but nobody there is called so.
-    UnknownUser,
-    /// Its domain is not one of ours.
-    OtherDomain,
-}
+mod answer;
+mod listed;
+mod naming;
+
+pub use answer::{Answer, Place, Target, refusal_of};
+pub use listed::Listed;
+pub use naming::{Naming, user_of};
 
 /// The directory did not answer: it is down, late, or asked too much. Never a reason to accept or to refuse for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,89 +23,62 @@ pub enum Answer {
 pub struct Unavailable;
 
 /// An answer on its way.
-pub type Pending<'a> = Pin<Box<dyn Future<Output = Result<Answer, Unavailable>> + 'a>>;
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + 'a>>;
 
-/// The directory as one core reaches it.
+/// A name and a password that somebody said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The name as it was said, in any case.
+    pub name: Box<str>,
+    /// The password.
+    pub password: Password,
+    /// Who said it: one client cannot fill the queue to the hashing threads alone.
+    pub client: IpAddr,
+}
+
+/// What becomes of a [`Login`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It is this user.
+    Proved(Username),
+    /// There is no such user, or it is another password: which of the two is not said.
+    Refused,
+    /// Too many passwords wait to be hashed: 454 4.7.0.
+    TooBusy,
+}
+
+/// A user's SCRAM-SHA-256 material, and who it is that proves itself with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scram {
+    /// The user, written one way.
+    pub user: Username,
+    /// The material.
+    pub credentials: ScramCredentials,
+}
+
+/// The directory as one core reaches it. Nothing here blocks; [`Unavailable`] is a 451 4.3.0 (RFC 3463 X.3.0).
 pub trait Directory {
-    /// The answer, if it is known without asking anyone.
+    /// What is said of a recipient, if it is known without asking anyone.
     fn known(&self, mailbox: &Mailbox) -> Option<Answer>;
 
-    /// Asks.
-    fn look_up<'a>(&'a self, mailbox: &Mailbox) -> Pending<'a>;
-}
+    /// Asks what is to be said of a recipient.
+    fn look_up<'a>(&'a self, mailbox: &Mailbox) -> Pending<'a, Answer>;
 
-/// Users and domains as the configuration lists them.
-#[derive(Clone, Debug, Default)]
-pub struct Listed {
-    domains: HashSet<Domain>,
-    users: HashSet<Mailbox>,
-}
+    /// Whether the password is that user's.
+    fn verify<'a>(&'a self, login: Login) -> Pending<'a, Proof>;
 
-impl Listed {
-    /// Of these domains and users. Local parts are compared without regard to case and without `+detail`, as James does.
-    pub fn new(domains: impl IntoIterator<Item = Domain>, users: impl IntoIterator<Item = Mailbox>) -> Listed {
-        let users = users.into_iter().map(|user| user_of(&user)).collect();
-        Listed { domains: domains.into_iter().collect(), users }
-    }
+    /// What a user's SCRAM run is checked against. A name of nobody has material too, always the same and never right, so that
+    /// nobody learns who exists; `None` is a text that is no name at all.
+    fn scram<'a>(&'a self, name: &str) -> Pending<'a, Option<Scram>>;
 
-    /// What is known of a mailbox.
-    pub fn answer(&self, mailbox: &Mailbox) -> Answer {
-        if !self.domains.contains(mailbox.domain()) {
-            Answer::OtherDomain
-        } else if self.users.contains(&user_of(mailbox)) {
-            Answer::User
-        } else {
-            Answer::UnknownUser
-        }
-    }
-}
+    /// Whether a user who has proved itself may send from this address: its own, an alias of its own, or one of these in a
+    /// domain that is an alias of its domain (James: `CanSendFrom`).
+    fn may_send_as<'a>(&'a self, user: &Username, mailbox: &Mailbox) -> Pending<'a, bool>;
 
-impl Directory for Listed {
-    fn known(&self, mailbox: &Mailbox) -> Option<Answer> {
-        Some(self.answer(mailbox))
-    }
+    /// Who a user who has proved itself becomes when it asks to act for `name` (the authorization identity of RFC 4616 §2):
+    /// itself for its own name, another for an administrator, and else `None`.
+    fn act_for<'a>(&'a self, user: &Username, name: &str) -> Pending<'a, Option<Username>>;
 
-    fn look_up<'a>(&'a self, mailbox: &Mailbox) -> Pending<'a> {
-        let answer = self.answer(mailbox);
-        Box::pin(async move { Ok(answer) })
-    }
-}
-
-/// The user whose mailbox this is: lower case on both sides of the `@`, without `+detail`. However a sender writes a user,
-/// this is written one way, for it names a directory.
-pub fn user_of(mailbox: &Mailbox) -> Mailbox {
-    let local = mailbox.local();
-    let user = local.split_once('+').map_or(local, |(user, _)| user);
-    let user = if user.is_empty() { local } else { user }.to_lowercase();
-    let domain = match mailbox.domain() {
-        Domain::Name(name) => Domain::Name(name.to_ascii_lowercase().into()),
-        address => address.clone(),
-    };
-    Mailbox::new(&user, domain).unwrap_or_else(|_| mailbox.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mailbox(text: &str) -> Mailbox {
-        Mailbox::parse(text).expect("a mailbox")
-    }
-
-    #[test]
-    fn users_are_known_whatever_their_case_and_detail() {
-        let listed = Listed::new([mailbox("x@localhost").domain().clone()], [mailbox("You@localhost")]);
-        assert_eq!(listed.answer(&mailbox("you@LOCALHOST")), Answer::User);
-        assert_eq!(listed.answer(&mailbox("YOU+lists@localhost")), Answer::User);
-        assert_eq!(listed.answer(&mailbox("\"you\"@localhost")), Answer::User);
-        assert_eq!(listed.answer(&mailbox("+you@localhost")), Answer::UnknownUser);
-        assert_eq!(listed.answer(&mailbox("you@example.org")), Answer::OtherDomain);
-    }
-
-    #[test]
-    fn a_user_is_written_one_way() {
-        assert_eq!(user_of(&mailbox("You+lists@LocalHost")).to_string(), "you@localhost");
-        assert_eq!(user_of(&mailbox("+You@localhost")).to_string(), "+you@localhost");
-        assert_eq!(user_of(&mailbox("you@[192.0.2.1]")).to_string(), "you@[192.0.2.1]");
-    }
+    /// Whether a domain is one of ours.
+    fn is_local<'a>(&'a self, domain: &Domain) -> Pending<'a, bool>;
 }

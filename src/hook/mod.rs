@@ -1,14 +1,12 @@
 //! The policy chain of a server: handlers in the order of its `handlerchain`, each of which may decide a question.
 
 mod relay;
+mod rewrite;
 mod valid_rcpt;
 
-use crate::directory::{Directory, Unavailable};
+use crate::directory::{Answer, Directory};
 use crate::mail::{EnhancedStatus, Mailbox, Reply, ReplyCode};
 use crate::smtp::server::question::{Question, Verdict};
-
-/// What one handler says to a recipient.
-type Opinion = Result<Verdict, Unavailable>;
 
 /// A handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,27 +33,23 @@ impl Chain {
     /// never to accept or to refuse for good.
     pub async fn answer(&self, question: &Question, directory: &dyn Directory) -> Verdict {
         let Question::Recipient(mailbox) = question else { return Verdict::Pass };
-        for handler in &self.handlers {
-            match handler.recipient(mailbox, directory).await {
-                Ok(Verdict::Pass) => {}
-                Ok(verdict) => return verdict,
-                Err(Unavailable) => return Verdict::DenySoft(unavailable(mailbox)),
-            }
-        }
-        Verdict::Pass
+        let asked = match directory.known(mailbox) {
+            Some(answer) => Ok(answer),
+            None => directory.look_up(mailbox).await,
+        };
+        let Ok(answer) = asked else { return Verdict::DenySoft(unavailable(mailbox)) };
+        let opinions = self.handlers.iter().map(|handler| handler.recipient(mailbox, &answer));
+        let decided = opinions.into_iter().find(|verdict| *verdict != Verdict::Pass);
+        decided.unwrap_or_else(|| rewrite::recipient(mailbox, &answer))
     }
 }
 
 impl Handler {
-    async fn recipient(self, mailbox: &Mailbox, directory: &dyn Directory) -> Opinion {
-        let answer = match directory.known(mailbox) {
-            Some(answer) => answer,
-            None => directory.look_up(mailbox).await?,
-        };
-        Ok(match self {
+    fn recipient(self, mailbox: &Mailbox, answer: &Answer) -> Verdict {
+        match self {
             Handler::ValidRcpt => valid_rcpt::recipient(mailbox, answer),
             Handler::Relay => relay::recipient(answer),
-        })
+        }
     }
 }
 

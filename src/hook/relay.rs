@@ -5,9 +5,9 @@ use crate::mail::{EnhancedStatus, Reply, ReplyCode};
 use crate::smtp::server::question::Verdict;
 
 /// Says nothing to recipients of our domains.
-pub fn recipient(answer: Answer) -> Verdict {
+pub fn recipient(answer: &Answer) -> Verdict {
     match answer {
-        Answer::User | Answer::UnknownUser => Verdict::Pass,
+        Answer::User | Answer::UnknownUser | Answer::Rewritten(_) | Answer::Refused(_) => Verdict::Pass,
         Answer::OtherDomain => Verdict::Deny(relaying_denied()),
     }
 }

@@ -1,9 +1,11 @@
 //! Waiting for something else on the same core: no lock, no atomic, no thread.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// A value that comes once and is then there for everyone who waits; clones share it.
 #[derive(Debug)]
@@ -90,37 +92,86 @@ fn remember(waiting: &mut Vec<Waker>, waker: &Waker) {
     }
 }
 
-/// A bounded number of places, handed out in no particular order; clones share them.
+/// A bounded number of places, handed out in the order in which they were asked for; clones share them.
 #[derive(Clone, Debug)]
 pub struct Places(Rc<PlacesState>);
 
 #[derive(Debug)]
 struct PlacesState {
     free: Cell<usize>,
-    freed: Bell,
+    /// Those who wait, the longest first; what one gets is put into its ticket.
+    waiting: RefCell<VecDeque<Rc<Ticket>>>,
+}
+
+#[derive(Debug, Default)]
+struct Ticket {
+    served: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Places {
     /// `count` places.
     pub fn new(count: usize) -> Places {
-        Places(Rc::new(PlacesState { free: Cell::new(count), freed: Bell::default() }))
+        Places(Rc::new(PlacesState { free: Cell::new(count), waiting: RefCell::default() }))
     }
 
-    /// A place, once one is free; dropping it gives it back.
+    /// A place, once one is free and all who asked before have theirs; dropping it gives it back.
     pub async fn take(&self) -> Place {
-        loop {
-            if let Some(place) = self.try_take() {
-                return place;
+        match self.try_take() {
+            Some(place) => place,
+            None => {
+                let ticket = Rc::<Ticket>::default();
+                self.0.waiting.borrow_mut().push_back(ticket.clone());
+                Turn { places: self, ticket }.await
             }
-            self.0.freed.heard().await;
         }
     }
 
-    /// A place if one is free now.
+    /// A place if one is free now and nobody waits for it.
     pub fn try_take(&self) -> Option<Place> {
         let left = self.0.free.get().checked_sub(1)?;
         self.0.free.set(left);
         Some(Place(self.clone()))
+    }
+
+    /// Hands a place to whoever waits longest, and wakes nobody else.
+    fn give_back(&self) {
+        match self.0.waiting.borrow_mut().pop_front() {
+            Some(ticket) => {
+                ticket.served.set(true);
+                ticket.waker.take().into_iter().for_each(Waker::wake);
+            }
+            None => self.0.free.set(self.0.free.get() + 1),
+        }
+    }
+}
+
+/// A wait for a place.
+struct Turn<'a> {
+    places: &'a Places,
+    ticket: Rc<Ticket>,
+}
+
+impl Future for Turn<'_> {
+    type Output = Place;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Place> {
+        if self.ticket.served.replace(false) {
+            return Poll::Ready(Place(self.places.clone()));
+        }
+        self.ticket.waker.replace(Some(context.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.ticket.served.get() {
+            // It was served and does not want it any more.
+            self.places.give_back();
+        } else {
+            self.places.0.waiting.borrow_mut().retain(|waiting| !Rc::ptr_eq(waiting, &self.ticket));
+        }
     }
 }
 
@@ -130,8 +181,33 @@ pub struct Place(Places);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let state = &self.0.0;
-        state.free.set(state.free.get() + 1);
-        state.freed.ring();
+        self.0.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_lite::future::{block_on, poll_once};
+
+    #[test]
+    fn places_are_handed_out_in_order_and_none_is_lost() {
+        block_on(async {
+            let places = Places::new(1);
+            let first = places.take().await;
+            let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(places.take())).collect();
+            for wait in &mut waiting {
+                assert!(poll_once(wait).await.is_none());
+            }
+            drop(first);
+            assert!(places.try_take().is_none(), "it is promised");
+            assert!(poll_once(&mut waiting[1]).await.is_none(), "not its turn");
+            let second = poll_once(&mut waiting[0]).await.expect("its turn");
+            // The next one gives up while it waits, the last one after it was served.
+            drop(waiting.remove(1));
+            drop(second);
+            drop(waiting);
+            assert!(places.try_take().is_some());
+        });
     }
 }

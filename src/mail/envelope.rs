@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Mailbox, MessageId, ReversePath, SessionId};
+use super::{Mailbox, MessageId, ReversePath, SessionId, Tls};
 
 /// The protocol a message came in by: what it says after `with` in its Received field (RFC 3848, RFC 6531 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Client {
     pub helo: Box<str>,
     /// How it spoke.
     pub protocol: Protocol,
+    /// What it was secured with, if it was.
+    pub tls: Option<Tls>,
 }
 
 /// What travels with a message outside its content (RFC 5321 §2.3.1), and who brought it when.
@@ -49,7 +51,7 @@ pub struct Envelope {
     pub received_at: u64,
     /// Where failures are reported to.
     pub reverse_path: ReversePath,
-    /// Where it is to go, in the order of the RCPT commands, duplicates included; never empty once content is received.
+    /// Where it is to go, after the rewrite table, in the order of the RCPT commands; never empty once content is received.
     pub recipients: Vec<Mailbox>,
     /// The declared kind of content.
     pub body: BodyType,

@@ -9,9 +9,15 @@ pub mod id;
 pub mod limits;
 pub mod network;
 pub mod reply;
+pub mod scram;
+pub mod tls;
+pub mod user;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
 pub use envelope::{BodyType, Client, Content, Envelope, Protocol};
 pub use id::{IdSource, MessageId, SessionId};
 pub use network::{Network, Networks};
 pub use reply::{EnhancedStatus, Reply, ReplyCode};
+pub use scram::ScramCredentials;
+pub use tls::{CipherSuite, Tls, TlsVersion};
+pub use user::{Password, Username};

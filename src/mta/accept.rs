@@ -44,6 +44,12 @@ pub fn accept(
 
 /// Starts a session with a client.
 pub fn begin(core: &Rc<Core<GlommioMachine>>, server: &Rc<Server>, stream: TcpStream, client: SocketAddr) {
+    if stream.descriptor() >= server.gate.descriptors {
+        // Closed at once: what is left of descriptors is for mail that is here already.
+        let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+            [("server", &server.name), ("client", &client), ("why", &"no descriptor is left for connections")];
+        return core.note(Level::Session, "turned-away", &fields);
+    }
     let (core, server) = (core.clone(), server.clone());
     let machine = core.machine.clone();
     let open = OpenConnection::new(machine.vitals().clone());

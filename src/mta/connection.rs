@@ -151,6 +151,7 @@ impl<M: Machine> Connection<M> {
                 Step::Ask(question) => self.ask(&question).await,
                 Step::ReceiveData(transfer) => self.receive_data(transfer).await?,
                 Step::Store => self.store().await,
+                Step::StartTls => self.session.refuse_tls(&mut self.replies),
                 Step::Close => return Ok(()),
             };
             if self.replies.len() > REPLIES {
@@ -276,7 +277,7 @@ impl<M: Machine> Connection<M> {
     async fn begin_message(&mut self, transfer: Transfer) {
         let envelope = self.session.begin(self.core.next_message(), self.core.machine.wall_clock());
         let mut trace = Vec::with_capacity(256);
-        write_received(&envelope, &self.server.settings.hello_name, &mut trace);
+        write_received(&envelope, self.session.recipients(), &self.server.settings.hello_name, &mut trace);
         let scanner = match transfer {
             Transfer::Data => Scanner::Data(DataDecoder::new()),
             Transfer::Chunk { .. } | Transfer::Discard { .. } => Scanner::Body(BodyScanner::new()),

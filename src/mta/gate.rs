@@ -22,6 +22,9 @@ pub struct Gate {
     pub per_client: Option<PerClient>,
     /// Those whose proxy has not said yet for whom it speaks; `None` where there is no proxy in front.
     pub unnamed: Option<Arc<Limit>>,
+    /// Connections have descriptors below this one. The kernel gives the lowest that is free, so those above stay with the spool
+    /// and the mailboxes, however many clients come.
+    pub descriptors: usize,
 }
 
 /// How many connections one client may have.

@@ -76,6 +76,12 @@ pub fn descriptors() -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
+/// How many of them connections may have where the process wants so many for itself: it gets them, but at most half of all.
+pub fn descriptors_for_connections(own: usize) -> usize {
+    let all = descriptors();
+    all.saturating_sub(own).max(all / 2)
+}
+
 /// Sets a soft limit to its hard one, but no higher than `most`; returns what holds then.
 fn raise(resource: libc::__rlimit_resource_t, most: u64) -> u64 {
     let Some(now) = limit(resource) else { return u64::MAX };

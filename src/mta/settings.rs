@@ -22,6 +22,7 @@ pub fn session_settings(configuration: &Configuration, server: &ServerSettings) 
         max_errors: limits.errors,
         max_unknown_commands: limits.unknown_commands,
         refuse_early_talkers: limits.refuse_early_talkers,
+        start_tls: false,
         disabled_features: server.disabled_features.as_slice().into(),
     }
 }

@@ -204,6 +204,7 @@ impl Shard {
                 core.machine.reap();
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
+                spoolers.iter().for_each(|(spool, _)| spool.pulse());
                 figures.set(Snapshot {
                     accepted: core.accepted.get(),
                     delivered: spoolers.iter().map(|(_, spooler)| spooler.delivered()).sum(),
@@ -293,6 +294,11 @@ fn note_spool(journal: &Journal, now: u64, spool: &str, event: &LogEvent) {
         }
         LogEvent::NoSegment(error) => {
             journal.note(Level::Warning, now, "spool-full", &[("spool", &spool), ("text", error)]);
+        }
+        LogEvent::NotRemoved(segment, error) => {
+            let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+                [("spool", &spool), ("segment", &segment.display()), ("text", error)];
+            journal.note(Level::Warning, now, "segment-not-removed", &fields);
         }
         LogEvent::Prepared { segments, direct } => {
             let fields: [(&'static str, &dyn std::fmt::Display); 3] =

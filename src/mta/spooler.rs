@@ -22,7 +22,7 @@ use crate::mail::{BodyType, MessageId};
 use crate::mailet::{Container, Effect, Mail, Recipient};
 use crate::spool::{Outcome, OutcomeResult, Spool, Stored};
 
-/// The longest the spooler sleeps: a clock that is set forward is noticed within this time.
+/// The longest the spooler sleeps.
 const NAP: Duration = Duration::from_secs(60);
 
 /// What became of a recipient that somebody waits for.
@@ -102,7 +102,7 @@ impl<M: Machine> Spooler<M> {
                 self.0.stopped.heard().await;
                 continue;
             }
-            match self.0.spool.take_due(self.0.machine.wall_clock()) {
+            match self.0.spool.take_due() {
                 Some(id) => self.begin(id).await,
                 None => self.wait().await,
             }
@@ -119,8 +119,7 @@ impl<M: Machine> Spooler<M> {
     }
 
     async fn wait(&self) {
-        let now = self.0.machine.wall_clock();
-        let nap = self.0.spool.next_due().map_or(NAP, |due| Duration::from_micros(due.saturating_sub(now)).min(NAP));
+        let nap = self.0.spool.next_due().map_or(NAP, |due| due.min(NAP));
         let woken = or(self.0.spool.scheduled(), self.0.stopped.heard());
         or(woken, self.0.machine.sleep(nap)).await;
     }
@@ -173,17 +172,20 @@ impl<M: Machine> Spooler<M> {
             }
         };
         let recipients = &stored.message.envelope.recipients;
-        let places = stored.unresolved.iter();
-        let recipients = places
-            .filter_map(|place| Some(Recipient { place: *place, mailbox: recipients.get(*place as usize)?.clone() }));
+        let pending = stored.progress.pending();
+        let places = pending.iter().map(|pending| pending.place);
+        let recipients =
+            places.filter_map(|place| Some(Recipient { place, mailbox: recipients.get(place as usize)?.clone() }));
         let mail = Mail { recipients: recipients.collect() };
         let (mut fates, mut outcomes) = (Vec::new(), Vec::new());
         for effect in self.0.settings.container.process(mail) {
             let Effect::DeliverLocally(recipient) = effect;
             let result = self.deliver(&stored, &recipient).await;
             self.note_result(&stored, &recipient, &result, purpose);
-            outcomes
-                .push(Outcome { recipient: recipient.place, result: self.outcome(&result, purpose, stored.attempts) });
+            outcomes.push(Outcome {
+                recipient: recipient.place,
+                result: self.outcome(&result, purpose, stored.progress.attempts()),
+            });
             fates.push((recipient.place, result.map_or(Fate::Failed, Fate::Delivered)));
         }
         guard.armed = false;
@@ -258,7 +260,8 @@ impl<M: Machine> Spooler<M> {
                 self.note(Level::Warning, "returned", &[("id", id), ("to", to), ("dsn", &"4.2.0"), ("text", error)]);
             }
             (Err(error), Purpose::Queue) => {
-                let again = format!("{}s", self.0.settings.retry.delay(stored.attempts.saturating_add(1)).as_secs());
+                let again =
+                    format!("{}s", self.0.settings.retry.delay(stored.progress.attempts().saturating_add(1)).as_secs());
                 let fields: [(&'static str, &dyn std::fmt::Display); 6] = [
                     ("id", id),
                     ("to", to),

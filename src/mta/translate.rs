@@ -80,6 +80,7 @@ impl<'a> Common<'a> {
             max_segments: ringpost.spool.max_segments as u32,
             reserve_octets: ringpost.spool.reserve_octets,
             max_messages: MESSAGES,
+            longest_delay: ringpost.delivery.retry.iter().copied().max().unwrap_or_default(),
         };
         let spooler = spooler::Settings {
             container: Container::local_delivery(),
@@ -131,9 +132,16 @@ pub fn timeouts(settings: &TimeoutSettings) -> Timeouts {
     Timeouts { proxy_header, command_line, transaction, session, content_rate, content_window }
 }
 
+/// Descriptors that shards may need at any time: for segments, deliveries (a file and a directory each), and what they began with.
+fn own_descriptors(configuration: &Configuration) -> usize {
+    let ringpost = &configuration.ringpost;
+    ringpost.shards.len() * (ringpost.spool.max_segments + 2 * ringpost.delivery.concurrency + 32) + 64
+}
+
 /// Who is let in by each server. The table of clients is there only where a server asks for it.
 fn gates(configuration: &Configuration) -> Vec<Gate> {
     let limits = &configuration.ringpost.limits;
+    let descriptors = requirements::descriptors_for_connections(own_descriptors(configuration));
     let asked = enabled(configuration).any(|server| server.connection_limit_per_ip.is_some());
     let counts = asked.then(|| Counts::new(requirements::descriptors()));
     let per_client = |place: usize, server: &ServerSettings| {
@@ -144,6 +152,7 @@ fn gates(configuration: &Configuration) -> Vec<Gate> {
         connections: Arc::new(Limit::new(server.connection_limit.unwrap_or(0))),
         per_client: per_client(place, server),
         unnamed: server.proxy.required.then(|| Arc::new(Limit::new(limits.without_header))),
+        descriptors,
     };
     enabled(configuration).enumerate().map(gate).collect()
 }

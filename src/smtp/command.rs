@@ -29,11 +29,13 @@ pub enum Verb {
     Help,
     /// RFC 5321 §4.1.1.10.
     Quit,
+    /// RFC 3207.
+    StartTls,
 }
 
 impl Verb {
     /// Every command, in the order of this list.
-    pub const ALL: [Verb; 13] = [
+    pub const ALL: [Verb; 14] = [
         Verb::Helo,
         Verb::Ehlo,
         Verb::Lhlo,
@@ -47,9 +49,10 @@ impl Verb {
         Verb::Expn,
         Verb::Help,
         Verb::Quit,
+        Verb::StartTls,
     ];
 
-    /// The four letters.
+    /// The word, in capitals.
     pub const fn name(self) -> &'static str {
         match self {
             Verb::Helo => "HELO",
@@ -65,6 +68,7 @@ impl Verb {
             Verb::Expn => "EXPN",
             Verb::Help => "HELP",
             Verb::Quit => "QUIT",
+            Verb::StartTls => "STARTTLS",
         }
     }
 
@@ -130,7 +134,7 @@ mod tests {
     fn what_is_no_command() {
         assert_eq!(Command::parse(b""), Err(CommandError::Empty));
         assert_eq!(Command::parse(b" \t "), Err(CommandError::Empty));
-        assert_eq!(Command::parse(b"STARTTLS now"), Err(CommandError::Unknown(b"STARTTLS")));
+        assert_eq!(Command::parse(b"XSTARTTLS now"), Err(CommandError::Unknown(b"XSTARTTLS")));
         assert_eq!(Command::parse(b"MAIL\tFROM:<a@b>"), Err(CommandError::Unknown(b"MAIL\tFROM:<a@b>")));
         assert_eq!(Command::parse(b"\0\xff"), Err(CommandError::Unknown(b"\0\xff")));
         assert_eq!(Command::parse(b"NOOP a\0b"), Err(CommandError::Argument(Verb::Noop)));

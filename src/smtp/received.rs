@@ -1,22 +1,24 @@
 //! The trace field that a message is given when it comes in (RFC 5321 §4.4).
 
-use crate::mail::{Client, Domain, Envelope, Protocol, date::Date, limits::TEXT_LINE_OCTETS};
+use crate::mail::{Client, Domain, Envelope, Mailbox, Protocol, Tls, date::Date, limits::TEXT_LINE_OCTETS};
 
 /// Octets of a name that the field repeats from elsewhere: enough for any domain, and little enough that no line of the
 /// field comes near [`TEXT_LINE_OCTETS`].
 const NAME_OCTETS: usize = 255;
 
-/// Writes the field with its last CR LF to the end of `out`. `hello_name` is this server's own name.
-pub fn write_received(envelope: &Envelope, hello_name: &str, out: &mut Vec<u8>) {
+/// Writes the field with its last CR LF to the end of `out`. `named` are the recipients as the client named them: what the
+/// rewrite table made of them is nobody's business. `hello_name` is this server's own name.
+pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, out: &mut Vec<u8>) {
     let start = out.len();
     let text = format!(
-        "Received: from {} ({})\r\n\tby {} (ringpost) with {} id {}{}{}\r\n",
+        "Received: from {} ({})\r\n{}\tby {} (ringpost) with {} id {}{}{}\r\n",
         said_name(&envelope.client),
         Domain::Address(envelope.client.address.ip().to_canonical()),
+        security(&envelope.client),
         name(hello_name),
-        with(&envelope.client, envelope.smtputf8),
+        with(envelope),
         envelope.id,
-        recipient(envelope),
+        recipient(envelope, named),
         Date::from_micros(envelope.received_at).rfc5322(),
     );
     out.extend_from_slice(text.as_bytes());
@@ -24,23 +26,31 @@ pub fn write_received(envelope: &Envelope, hello_name: &str, out: &mut Vec<u8>) 
 }
 
 /// `for <recipient>` where there is one alone, so that nobody learns of the others, and the end of the line before the date.
-fn recipient(envelope: &Envelope) -> String {
-    match envelope.recipients.as_slice() {
+fn recipient(envelope: &Envelope, named: &[Mailbox]) -> String {
+    match named {
         // A recipient that a message without SMTPUTF8 cannot name is left out.
         [recipient] if recipient.is_ascii() || envelope.smtputf8 => format!("\r\n\tfor <{recipient}>; "),
         _ => ";\r\n\t".to_owned(),
     }
 }
 
-/// The name after `with` (RFC 3848, RFC 6531 §4.3).
-fn with(client: &Client, smtputf8: bool) -> &'static str {
-    match (client.protocol, smtputf8) {
-        (Protocol::Smtp, false) => "SMTP",
+/// The line that says what the connection was secured with, if it was.
+fn security(client: &Client) -> String {
+    let line = |tls: &Tls| format!("\t(using {} with cipher {})\r\n", tls.version, tls.cipher);
+    client.tls.as_ref().map(line).unwrap_or_default()
+}
+
+/// The name after `with` (RFC 3848, RFC 6531 §4.3). Who said HELO has none that tells of TLS.
+fn with(envelope: &Envelope) -> String {
+    let Client { protocol, tls, .. } = &envelope.client;
+    let name = match (protocol, envelope.smtputf8) {
+        (Protocol::Smtp, false) => return "SMTP".to_owned(),
         (Protocol::Esmtp, false) => "ESMTP",
         (Protocol::Lmtp, false) => "LMTP",
         (Protocol::Smtp | Protocol::Esmtp, true) => "UTF8SMTP",
         (Protocol::Lmtp, true) => "UTF8LMTP",
-    }
+    };
+    format!("{name}{}", if tls.is_some() { "S" } else { "" })
 }
 
 /// What the client said it is called; its address where it said nothing.
@@ -61,7 +71,7 @@ fn name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Mailbox, MessageId, ReversePath, SessionId};
+    use crate::mail::{BodyType, CipherSuite, MessageId, ReversePath, SessionId, TlsVersion};
 
     fn envelope(address: &str, helo: &str, recipients: &[&str]) -> Envelope {
         Envelope {
@@ -72,13 +82,18 @@ mod tests {
             recipients: recipients.iter().map(|text| Mailbox::parse(text).unwrap()).collect(),
             body: BodyType::SevenBit,
             smtputf8: false,
-            client: Client { address: address.parse().unwrap(), helo: helo.into(), protocol: Protocol::Esmtp },
+            client: Client {
+                address: address.parse().unwrap(),
+                helo: helo.into(),
+                protocol: Protocol::Esmtp,
+                tls: None,
+            },
         }
     }
 
     fn written(envelope: &Envelope) -> String {
         let mut out = b"before ".to_vec();
-        write_received(envelope, "mx.example", &mut out);
+        write_received(envelope, &envelope.recipients, "mx.example", &mut out);
         String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned()
     }
 
@@ -111,6 +126,24 @@ mod tests {
         assert!(written(&envelope).contains("with LMTP id "));
         envelope.client.protocol = Protocol::Smtp;
         assert!(written(&envelope).contains("with SMTP id "));
+    }
+
+    #[test]
+    fn tls_is_told_of() {
+        let mut envelope = envelope("192.0.2.1:25", "client.example", &["a@b", "b@b"]);
+        let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").unwrap();
+        envelope.client.tls = Some(Tls { version: TlsVersion::Tls13, cipher });
+        let expected = "Received: from client.example ([192.0.2.1])\r\n\
+            \t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n\
+            \tby mx.example (ringpost) with ESMTPS id 0000000000001;\r\n\
+            \tSat, 22 Aug 2026 13:44:35 +0000\r\n";
+        assert_eq!(written(&envelope), expected);
+        envelope.client.protocol = Protocol::Lmtp;
+        assert!(written(&envelope).contains("with LMTPS id "));
+        envelope.smtputf8 = true;
+        assert!(written(&envelope).contains("with UTF8LMTPS id "));
+        envelope.client.protocol = Protocol::Esmtp;
+        assert!(written(&envelope).contains("with UTF8SMTPS id "));
     }
 
     #[test]

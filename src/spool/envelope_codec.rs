@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::mail::{BodyType, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+use crate::mail::{
+    BodyType, CipherSuite, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId, Tls, TlsVersion,
+};
 
 /// The octets are no record of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +26,11 @@ impl<'a> Cursor<'a> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
         self.0 = rest;
         Ok(taken)
+    }
+
+    /// Nothing is left.
+    pub fn is_at_end(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
@@ -64,13 +71,21 @@ pub fn put_text(text: &str, to: &mut Vec<u8>) {
     to.extend_from_slice(text.as_bytes());
 }
 
+/// Beside the protocol: version and cipher suite of TLS follow.
+const SECURED: u8 = 0x80;
+
 /// Appends `envelope`, without its id: that stands in the record's header.
 pub fn encode_envelope(envelope: &Envelope, to: &mut Vec<u8>) {
     to.extend_from_slice(&envelope.session.0.to_le_bytes());
     to.extend_from_slice(&envelope.received_at.to_le_bytes());
     to.push(envelope.body as u8);
     to.push(u8::from(envelope.smtputf8));
-    to.push(envelope.client.protocol as u8);
+    let secured = if envelope.client.tls.is_some() { SECURED } else { 0 };
+    to.push(envelope.client.protocol as u8 | secured);
+    if let Some(Tls { version, cipher }) = envelope.client.tls {
+        to.extend_from_slice(&version.number().to_le_bytes());
+        to.extend_from_slice(&cipher.number().to_le_bytes());
+    }
     match envelope.client.address.ip() {
         IpAddr::V4(address) => to.extend_from_slice(&address.to_ipv6_mapped().octets()),
         IpAddr::V6(address) => to.extend_from_slice(&address.octets()),
@@ -98,15 +113,17 @@ pub fn decode_envelope(cursor: &mut Cursor<'_>, id: MessageId) -> Result<Envelop
         _ => return Err(Malformed),
     };
     let smtputf8 = cursor.u8()? != 0;
-    let protocol = match cursor.u8()? {
+    let how = cursor.u8()?;
+    let protocol = match how & !SECURED {
         0 => Protocol::Smtp,
         1 => Protocol::Esmtp,
         2 => Protocol::Lmtp,
         _ => return Err(Malformed),
     };
+    let tls = if how & SECURED == 0 { None } else { Some(tls(cursor)?) };
     let address = IpAddr::from(cursor.array::<16>()?).to_canonical();
     let address = SocketAddr::new(address, cursor.u16()?);
-    let client = Client { address, helo: cursor.text()?.into(), protocol };
+    let client = Client { address, helo: cursor.text()?.into(), protocol, tls };
     let reverse_path = match cursor.text()? {
         "" => ReversePath::Null,
         text => ReversePath::Mailbox(mailbox(text)?),
@@ -117,6 +134,12 @@ pub fn decode_envelope(cursor: &mut Cursor<'_>, id: MessageId) -> Result<Envelop
         recipients.push(mailbox(cursor.text()?)?);
     }
     Ok(Envelope { id, session, received_at, reverse_path, recipients, body, smtputf8, client })
+}
+
+fn tls(cursor: &mut Cursor<'_>) -> Result<Tls, Malformed> {
+    let version = TlsVersion::numbered(cursor.u16()?).ok_or(Malformed)?;
+    let cipher = CipherSuite::numbered(cursor.u16()?).ok_or(Malformed)?;
+    Ok(Tls { version, cipher })
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, Malformed> {

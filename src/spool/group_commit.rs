@@ -100,6 +100,11 @@ impl GroupCommit {
         self.segment_octets.saturating_sub(self.written + self.gathered)
     }
 
+    /// Something waits to be written.
+    pub fn has_gathered(&self) -> bool {
+        self.gathered > 0
+    }
+
     /// Octets of the largest record that an empty batch at the front of an empty segment has room for.
     pub fn largest(&self) -> usize {
         self.buffer.len().min(self.segment_octets.saturating_sub(SEGMENT_HEADER))

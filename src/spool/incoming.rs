@@ -1,6 +1,10 @@
 //! A message on its way into the spool.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::StoreError;
+use super::log::Purpose;
 use super::record::{CONTENT_MAX, Draft, Extent, Kind};
 use super::store::Spool;
 use crate::io::Machine;
@@ -13,24 +17,32 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// Made by what has just brought the message there.
+    pub(super) fn new(id: MessageId) -> Committed {
+        Committed { id }
+    }
+
     /// The message.
     pub fn id(&self) -> MessageId {
         self.id
     }
 }
 
+/// The chunks of a message that is being received. The mover may put one elsewhere while its client takes its time.
+pub(super) type OpenChain = Rc<RefCell<Vec<Extent>>>;
+
 /// A message whose content is being received. Dropped before it is committed, it leaves nothing behind.
 pub struct Incoming<M: Machine> {
     spool: Spool<M>,
     envelope: Envelope,
     draft: Option<Draft>,
-    chunks: Vec<Extent>,
+    chunks: OpenChain,
 }
 
 impl<M: Machine> Incoming<M> {
     pub(super) fn new(spool: Spool<M>, envelope: Envelope) -> Incoming<M> {
         let draft = Draft::message(&envelope, &[], spool.take_buffer());
-        Incoming { spool, envelope, draft: Some(draft), chunks: Vec::new() }
+        Incoming { spool, envelope, draft: Some(draft), chunks: OpenChain::default() }
     }
 
     /// The message.
@@ -57,8 +69,10 @@ impl<M: Machine> Incoming<M> {
     /// Writes what there is as a chunk, and begins the next record.
     async fn stage_chunk(&mut self) -> Result<(), StoreError> {
         let Some(draft) = self.draft.take() else { return Err(StoreError::Closed) };
-        self.chunks.push(self.spool.log().append(&draft, Kind::Chunk).await?);
-        self.draft = Some(Draft::message(&self.envelope, &self.chunks, draft.into_buffer()));
+        let chunk = self.spool.log().append(&draft, Kind::Chunk, Purpose::Intake).await?;
+        self.chunks.borrow_mut().push(chunk);
+        self.spool.chain_is_open(self.envelope.id, &self.chunks);
+        self.draft = Some(Draft::message(&self.envelope, &self.chunks.borrow(), draft.into_buffer()));
         Ok(())
     }
 
@@ -67,19 +81,27 @@ impl<M: Machine> Incoming<M> {
     pub async fn commit(mut self, content: &Content) -> Result<Committed, StoreError> {
         let Some(mut draft) = self.draft.take() else { return Err(StoreError::Closed) };
         draft.set_findings(content);
-        let extent = self.spool.log().append(&draft, Kind::Message).await?;
+        // From here on the chunks stay where they are, which is not where they were when the record was begun, perhaps.
+        self.spool.chain_is_closed(self.envelope.id);
+        draft.set_extents(&self.chunks.borrow());
+        let record = self.spool.log().append(&draft, Kind::Message, Purpose::Intake).await?;
         self.spool.give_buffer(draft.into_buffer());
-        let mut extents = std::mem::take(&mut self.chunks);
-        extents.push(extent);
-        self.spool.admit(&self.envelope, extents);
-        Ok(Committed { id: self.envelope.id })
+        let chunks = self.chunks.take();
+        // What was pinned by the one who received it is now needed by the message, and by others, perhaps.
+        for chunk in &chunks {
+            self.spool.log().pin_shared(chunk, self.envelope.id);
+            self.spool.log().unpin(chunk);
+        }
+        self.spool.admit(&self.envelope, record, chunks.into());
+        Ok(Committed::new(self.envelope.id))
     }
 }
 
 impl<M: Machine> Drop for Incoming<M> {
     fn drop(&mut self) {
-        for chunk in &self.chunks {
-            self.spool.log().unpin(chunk.epoch);
+        self.spool.chain_is_closed(self.envelope.id);
+        for chunk in self.chunks.take() {
+            self.spool.log().unpin(&chunk);
         }
         if let Some(draft) = self.draft.take() {
             self.spool.give_buffer(draft.into_buffer());

@@ -1,15 +1,18 @@
 //! The spool: one append-only log a core, in segments; a message is on stable storage before anyone is told so.
 //!
 //! docs/SPOOL.md defines the states of a message, the format and what a crash makes of each state. Pure: [`record`],
-//! [`segment`], [`group_commit`], [`recovery`], [`schedule`]. Async, over the seam: `log` (writer and segments), [`incoming`]
-//! (a message on its way in), and [`Spool`] itself.
+//! [`segment`], [`group_commit`], [`compaction`], [`recovery`], [`progress`], [`schedule`]. Async, over the seam: `log` (writer
+//! and segments), `mover` (stragglers), [`incoming`] (a message on its way in), and [`Spool`] itself.
 
+pub mod compaction;
 mod envelope_codec;
 pub mod group_commit;
 pub mod incoming;
 mod log;
+mod mover;
 mod open;
 pub mod outcome;
+pub mod progress;
 pub mod record;
 pub mod recovery;
 pub mod schedule;
@@ -21,6 +24,8 @@ pub use log::LogEvent;
 pub use open::Opened;
 pub use outcome::{Outcome, OutcomeResult};
 pub use store::{Spool, Stored};
+
+use std::time::Duration;
 
 /// How a spool is laid out.
 #[derive(Clone, Debug)]
@@ -35,6 +40,8 @@ pub struct Settings {
     pub reserve_octets: u64,
     /// Messages in the spool of one core at most.
     pub max_messages: usize,
+    /// The longest that a message is put off: a clock that was set back while nothing ran delays none for longer.
+    pub longest_delay: Duration,
 }
 
 /// Why a message is not on stable storage.

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use super::Settings;
 use super::log::{Log, LogEvent, Segment, Segments};
 use super::record::Key;
-use super::recovery::{Recovered, Recovery, incarnation};
+use super::record::{Extent, Header};
+use super::recovery::{Recovered, Recovery, Survivor, incarnation};
 use super::segment::{SEGMENT_HEADER, SegmentHeader, decode_header, encode_header, path, slot};
 use super::store::Spool;
-use crate::io::aligned::{Aligned, blocks};
+use crate::io::aligned::{Aligned, BLOCK, blocks};
 use crate::io::{Disk, File, Machine, Open};
 use crate::mail::MessageId;
 
@@ -69,7 +70,7 @@ impl<M: Machine> Spool<M> {
         let recovered = recover(&machine, directory, key, &mut found, &mut trouble).await;
         let Trouble { quarantined, unreadable } = trouble;
 
-        let needed = recovered.survivors.iter().flat_map(|survivor| &survivor.message.extents);
+        let needed = recovered.survivors.iter().flat_map(|survivor| survivor.chunks.iter().chain([&survivor.record]));
         let oldest = needed.map(|extent| extent.epoch).min().unwrap_or(u64::MAX);
         // Epochs go up by one, so those that could not be read are at most as many above the highest that could.
         let highest = found.iter().filter_map(|found| found.epoch).max().unwrap_or(0);
@@ -80,19 +81,24 @@ impl<M: Machine> Spool<M> {
                 Some(epoch) if epoch >= oldest => in_use.push((epoch, segment, untouchable)),
                 _ if untouchable => {}
                 _ if segment.octets == settings.segment_octets => free.push(segment),
-                _ => machine.disk().remove(&path(directory, segment.slot)).await?,
+                // Oldest first, each durably: no outcome goes before the message that it belongs to.
+                _ => {
+                    machine.disk().remove(&path(directory, segment.slot)).await?;
+                    machine.disk().sync_directory(directory).await?;
+                }
             }
         }
         // Above every number that a file has, read or not.
         let names = machine.disk().list(directory).await?;
         let next_slot = names.iter().filter_map(|name| slot(name)).max().map_or(0, |slot| slot + 1);
-        let max_messages = settings.max_messages;
+        let (max_messages, longest_delay) = (settings.max_messages, settings.longest_delay);
         let segments = Segments { in_use, free, next_epoch, next_slot, key };
         let log = Log::new(machine, directory, settings, segments, report);
         log.start();
         let Recovered { survivors, records, newest, .. } = recovered;
-        let spool = Spool::new(log, max_messages, &survivors);
-        Ok(Opened { spool, messages: survivors.len(), records, quarantined, unreadable, newest, direct })
+        let messages = survivors.len();
+        let spool = Spool::new(log, max_messages, longest_delay, survivors);
+        Ok(Opened { spool, messages, records, quarantined, unreadable, newest, direct })
     }
 }
 
@@ -184,7 +190,9 @@ async fn tell_incarnations<M: Machine>(
     let mut found = Vec::new();
     for (segment, header) in openings {
         if let Some(SegmentHeader { epoch, sealed, .. }) = header.filter(|header| header.key == key) {
-            found.push(Found { epoch: Some(epoch), sealed, segment, untouchable: false });
+            // Incarnation 0 was prepared and never used.
+            let epoch = Some(epoch).filter(|epoch| *epoch > 0);
+            found.push(Found { epoch, sealed, segment, untouchable: false });
             continue;
         }
         // A header that was damaged must not cost the mail behind it.
@@ -247,19 +255,43 @@ async fn recover<M: Machine>(
             Err(error) => found[place].give_up(directory, error, trouble),
         }
     }
-    let recovered = recovery.finish();
-    for extent in recovered.incomplete.iter().filter_map(|message| message.message.extents.last()) {
-        let Some(holder) = found.iter_mut().find(|found| found.epoch == Some(extent.epoch)) else { continue };
-        match read_all(&holder.segment).await {
-            Ok(octets) => {
-                let start = extent.offset as usize;
-                let record = octets.get(start..start + extent.record_octets()).unwrap_or_default();
-                keep(machine, directory, holder, start, record, trouble).await;
-            }
+    let mut recovered = recovery.finish();
+    for survivor in std::mem::take(&mut recovered.doubtful) {
+        if is_whole(key, found, &survivor).await {
+            recovered.survivors.push(survivor);
+            continue;
+        }
+        let Some(holder) = found.iter_mut().find(|found| found.epoch == Some(survivor.record.epoch)) else { continue };
+        match read_extent(&holder.segment, &survivor.record).await {
+            Ok(record) => keep(machine, directory, holder, survivor.record.offset as usize, &record, trouble).await,
             Err(error) => holder.give_up(directory, error, trouble),
         }
     }
+    recovered.survivors.sort_by_key(|survivor| survivor.id);
     recovered
+}
+
+/// Whether all content of a message is there, which may be in records of other messages.
+async fn is_whole<F: File>(key: Key, found: &[Found<F>], survivor: &Survivor) -> bool {
+    for extent in &survivor.chunks {
+        let Some(holder) = found.iter().find(|found| found.epoch == Some(extent.epoch)) else { return false };
+        let Ok(record) = read_extent(&holder.segment, extent).await else { return false };
+        let whole = |header: Header| header.extent(extent.offset) == *extent && header.matches(&record);
+        if !Header::decode(&record, key).is_some_and(whole) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Reads one record.
+async fn read_extent<F: File>(segment: &Segment<F>, extent: &Extent) -> io::Result<Vec<u8>> {
+    let start = extent.offset as usize % BLOCK;
+    let length = blocks(start + extent.record_octets());
+    let from = extent.offset as u64 - start as u64;
+    let (result, buffer) = segment.file.read_at(Aligned::zeroed(length), length, from).await;
+    let read = result?;
+    Ok(buffer[..read].get(start..start + extent.record_octets()).unwrap_or_default().to_vec())
 }
 
 impl<F> Found<F> {
@@ -312,11 +344,19 @@ mod tests {
     use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
     use crate::spool::record::{Draft, Kind};
     use crate::spool::{Outcome, OutcomeResult, StoreError};
+    use std::time::Duration;
 
     const LOG: &str = "/log";
 
     fn settings(segment_octets: u64) -> Settings {
-        Settings { segment_octets, prepared: 1, max_segments: 16, reserve_octets: 0, max_messages: 100 }
+        Settings {
+            segment_octets,
+            prepared: 1,
+            max_segments: 16,
+            reserve_octets: 0,
+            max_messages: 100,
+            longest_delay: Duration::from_secs(60),
+        }
     }
 
     async fn open(machine: SimMachine, segment_octets: u64) -> Opened<SimMachine> {
@@ -337,6 +377,7 @@ mod tests {
                 address: "192.0.2.1:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
+                tls: None,
             },
         }
     }
@@ -379,7 +420,7 @@ mod tests {
             let opened = open(machine, 512 * 1024).await;
             assert_eq!((opened.messages, opened.records, opened.newest), (2, 4, Some(MessageId(8))));
             assert_eq!(opened.quarantined, Vec::<PathBuf>::new());
-            assert_eq!(opened.spool.take_due(0), Some(MessageId(7)));
+            assert_eq!(opened.spool.take_due(), Some(MessageId(7)));
             assert_eq!(content(&opened.spool, 7).await, b"small");
             assert!(content(&opened.spool, 8).await == large);
         });
@@ -527,5 +568,151 @@ mod tests {
             let length = world.disk().read(format!("{LOG}/{name}")).expect("listed").len();
             assert_eq!(length, 256 * 1024, "{name}");
         }
+    }
+
+    fn delivered(recipient: u32) -> Outcome {
+        Outcome { recipient, result: OutcomeResult::Delivered }
+    }
+
+    /// Lets something that was put on the schedule come due for ever later.
+    async fn defer(spool: &Spool<SimMachine>, id: u64) {
+        let result = OutcomeResult::Deferred { not_before: u64::MAX, attempts: 3, reason: "locked".into() };
+        spool.resolve(MessageId(id), &[Outcome { recipient: 0, result }]).await.expect("noted");
+    }
+
+    #[test]
+    fn a_straggler_is_moved_on_with_all_that_is_known_of_it() {
+        let world = World::new(1);
+        let machine = world.machine();
+        let large: Vec<_> = (0..300_000u32).map(|number| number as u8).collect();
+        let spool = world.block_on(async {
+            let spool = open(machine.clone(), 512 * 1024).await.spool;
+            store(&spool, 1, b"small").await;
+            store(&spool, 2, &large).await;
+            defer(&spool, 1).await;
+            defer(&spool, 2).await;
+            for id in 10..40 {
+                store(&spool, id, &[b'y'; 90_000]).await;
+                spool.resolve(MessageId(id), &[delivered(0)]).await.expect("noted");
+                machine.sleep(Duration::from_millis(10)).await;
+            }
+            spool
+        });
+        let spool = spool.expect("the world goes on");
+        assert!(spool.log().usage().before <= 2, "{:?}", spool.log().usage());
+        drop(spool);
+        world.crash();
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.quarantined.len()), (2, 0));
+            assert_eq!(content(&opened.spool, 1).await, b"small");
+            assert!(content(&opened.spool, 2).await == large);
+            let pending = opened.spool.read(MessageId(2)).await.expect("it is there").progress.pending();
+            assert_eq!((pending[0].attempts, pending[0].reason.as_deref()), (3, Some("locked")));
+            assert!(opened.spool.next_due() <= Some(Duration::from_secs(60)), "put off for longer than anything is");
+        });
+    }
+
+    #[test]
+    fn chunks_of_a_client_that_takes_its_time_are_moved_on() {
+        let world = World::new(1);
+        let machine = world.machine();
+        let large: Vec<_> = (0..900_000u32).map(|number| (number >> 3) as u8).collect();
+        world.block_on(async {
+            let spool = open(machine.clone(), 512 * 1024).await.spool;
+            let mut slow = spool.incoming(envelope(5));
+            for (number, part) in large.chunks(90_000).enumerate() {
+                slow.push(part).await.expect("there is room");
+                for id in 0..10 {
+                    let id = 100 + number as u64 * 10 + id;
+                    store(&spool, id, &[b'y'; 90_000]).await;
+                    spool.resolve(MessageId(id), &[delivered(0)]).await.expect("noted");
+                    machine.sleep(Duration::from_millis(5)).await;
+                }
+            }
+            assert!(spool.log().usage().before <= 6, "{:?}", spool.log().usage());
+            slow.commit(&Content::default()).await.expect("there is room");
+            assert!(content(&spool, 5).await == large);
+        });
+        world.crash();
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.quarantined.len()), (1, 0));
+            assert!(content(&opened.spool, 5).await == large);
+        });
+    }
+
+    #[test]
+    fn children_share_their_parents_content_over_moves_and_crashes() {
+        let world = World::new(1);
+        let machine = world.machine();
+        let large: Vec<_> = (0..300_000u32).map(|number| (number >> 2) as u8).collect();
+        world.block_on(async {
+            let spool = open(machine.clone(), 512 * 1024).await.spool;
+            store(&spool, 1, &large).await;
+            let parent = spool.read(MessageId(1)).await.expect("it is there");
+            for id in 2..12 {
+                let places = if id == 11 { vec![0] } else { vec![] };
+                spool.derive(&parent, places, &envelope(id)).await.expect("there is room");
+                defer(&spool, id).await;
+            }
+            assert_eq!(spool.len(), 10, "the parent is resolved");
+            for id in 20..60 {
+                store(&spool, id, &[b'y'; 90_000]).await;
+                spool.resolve(MessageId(id), &[delivered(0)]).await.expect("noted");
+                machine.sleep(Duration::from_millis(10)).await;
+            }
+            assert!(spool.log().usage().before <= 3, "{:?}", spool.log().usage());
+        });
+        world.crash();
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.quarantined.len()), (10, 0));
+            for id in 2..12 {
+                assert!(content(&opened.spool, id).await == large);
+            }
+            let origin = opened.spool.read(MessageId(11)).await.expect("it is there").message.fields.origin;
+            assert_eq!(origin.map(|origin| origin.parent), Some(MessageId(1)));
+        });
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_delays_nothing() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let spool = open(machine.clone(), 512 * 1024).await.spool;
+            store(&spool, 1, b"small").await;
+            let not_before = machine.wall_clock() + 5_000_000;
+            let result = OutcomeResult::Deferred { not_before, attempts: 1, reason: "locked".into() };
+            spool.resolve(MessageId(1), &[Outcome { recipient: 0, result }]).await.expect("noted");
+            world.set_wall_clock(1_000_000);
+            assert_eq!(spool.take_due(), None);
+            machine.sleep(Duration::from_secs(6)).await;
+            assert_eq!(spool.take_due(), Some(MessageId(1)));
+        });
+    }
+
+    #[test]
+    fn a_segment_that_was_prepared_is_known_by_its_first_block() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine.clone(), 512 * 1024).await;
+            store(&opened.spool, 1, b"small").await;
+            machine.sleep(Duration::from_secs(5)).await;
+        });
+        world.crash();
+        let read = world.faults().count(Operation::Read);
+        let machine = world.restart();
+        let found = world.block_on(async { open(machine, 512 * 1024).await.messages });
+        assert_eq!(found, Some(1));
+        let segments = names(&world).iter().filter(|name| slot(name).is_some()).count();
+        assert!(segments >= 3, "{segments}");
+        // The secret, a block of each, and all of the one that was used.
+        assert!(world.faults().count(Operation::Read) - read <= 2 + segments as u64);
     }
 }

@@ -27,6 +27,8 @@ pub enum OutcomeResult {
     },
     /// The one who handed the message over was told that it failed and kept it: final.
     Returned,
+    /// The operator took it out of the queue: final.
+    Removed,
 }
 
 impl OutcomeResult {
@@ -44,6 +46,7 @@ pub fn encode_outcomes(outcomes: &[Outcome], to: &mut Vec<u8>) {
         match &outcome.result {
             OutcomeResult::Delivered => to.push(1),
             OutcomeResult::Returned => to.push(3),
+            OutcomeResult::Removed => to.push(4),
             OutcomeResult::Deferred { not_before, attempts, reason } => {
                 to.push(2);
                 to.extend_from_slice(&not_before.to_le_bytes());
@@ -72,6 +75,7 @@ pub fn decode_outcomes(payload: &[u8]) -> Result<Vec<Outcome>, Malformed> {
                 reason: cursor.text()?.into(),
             },
             3 => OutcomeResult::Returned,
+            4 => OutcomeResult::Removed,
             _ => return Err(Malformed),
         };
         outcomes.push(Outcome { recipient, result });
@@ -92,6 +96,7 @@ mod tests {
                 result: OutcomeResult::Deferred { not_before: 99, attempts: 3, reason: "mailbox is locked".into() },
             },
             Outcome { recipient: 8, result: OutcomeResult::Returned },
+            Outcome { recipient: 9, result: OutcomeResult::Removed },
         ];
         let mut payload = Vec::new();
         encode_outcomes(&outcomes, &mut payload);

@@ -7,6 +7,7 @@
 
 use super::envelope_codec::{Cursor, Malformed, decode_envelope, encode_envelope};
 use super::outcome::{Outcome, decode_outcomes, encode_outcomes};
+use super::progress::Progress;
 use crate::mail::{Content, Envelope, MessageId};
 
 /// Octets of a record's header.
@@ -34,6 +35,10 @@ pub enum Kind {
     Message = 2,
     /// What became of recipients of a message.
     Outcomes = 3,
+    /// The operator holds or releases a message.
+    Hold = 4,
+    /// Nothing, but that all before it was on stable storage.
+    Mark = 5,
 }
 
 /// A record that holds content, and where in it the content stands.
@@ -54,6 +59,82 @@ impl Extent {
     pub fn record_octets(&self) -> usize {
         self.head as usize + self.octets as usize
     }
+
+    fn encode(&self, to: &mut [u8]) {
+        to[..8].copy_from_slice(&self.epoch.to_le_bytes());
+        for (place, value) in to[8..EXTENT].chunks_exact_mut(4).zip([self.offset, self.head, self.octets]) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+}
+
+/// Octets of an extent in an envelope section.
+const EXTENT: usize = 20;
+
+/// Where a message comes from that was made here out of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The message that it was made of.
+    pub parent: MessageId,
+    /// The parent's recipients that it takes over, by their places: with this record they are resolved there.
+    pub places: Vec<u32>,
+}
+
+/// What an envelope section says of a message besides, each in a field with a tag of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// How far the message had come when this record of it was written.
+    pub progress: Option<Progress>,
+    /// The message that it was made of.
+    pub origin: Option<Origin>,
+}
+
+impl Fields {
+    const PROGRESS: u8 = 1;
+    const ORIGIN: u8 = 2;
+
+    fn encode(&self, to: &mut Vec<u8>) {
+        let mut payload = Vec::new();
+        if let Some(progress) = &self.progress {
+            progress.encode(&mut payload);
+            put_field(Fields::PROGRESS, &payload, to);
+        }
+        if let Some(origin) = &self.origin {
+            payload.clear();
+            payload.extend_from_slice(&origin.parent.0.to_le_bytes());
+            origin.places.iter().for_each(|place| payload.extend_from_slice(&place.to_le_bytes()));
+            put_field(Fields::ORIGIN, &payload, to);
+        }
+    }
+
+    /// A field that is not known would be disobeyed if it were left out: the record is not to be believed then.
+    fn decode(cursor: &mut Cursor<'_>, recipients: u32) -> Result<Fields, Malformed> {
+        let mut fields = Fields::default();
+        while !cursor.is_at_end() {
+            let (tag, length) = (cursor.u8()?, cursor.u32()?);
+            let payload = cursor.take(length as usize)?;
+            match tag {
+                Fields::PROGRESS => fields.progress = Some(Progress::decode(recipients, payload)?),
+                Fields::ORIGIN => {
+                    let mut cursor = Cursor::new(payload);
+                    let parent = MessageId(cursor.u64()?);
+                    let mut places = Vec::new();
+                    while !cursor.is_at_end() {
+                        places.push(cursor.u32()?);
+                    }
+                    fields.origin = Some(Origin { parent, places });
+                }
+                _ => return Err(Malformed),
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn put_field(tag: u8, payload: &[u8], to: &mut Vec<u8>) {
+    to.push(tag);
+    to.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    to.extend_from_slice(payload);
 }
 
 /// A record's header, decoded and checked.
@@ -105,6 +186,8 @@ impl Header {
             1 => Kind::Chunk,
             2 => Kind::Message,
             3 => Kind::Outcomes,
+            4 => Kind::Hold,
+            5 => Kind::Mark,
             _ => return None,
         };
         let mut rest = Cursor::new(&header[8..44]);
@@ -162,6 +245,8 @@ pub struct Draft {
     id: MessageId,
     octets: Vec<u8>,
     envelope: usize,
+    /// Octets before the extents.
+    extents: usize,
 }
 
 /// Octets at the start of an envelope section that say what was learned of the content; written last.
@@ -170,26 +255,57 @@ const FINDINGS: usize = 32;
 impl Draft {
     /// Begins a record of the message of `envelope` in `buffer` (whose old content goes), behind the `extents` that earlier
     /// records hold.
-    pub fn message(envelope: &Envelope, extents: &[Extent], mut buffer: Vec<u8>) -> Draft {
+    pub fn message(envelope: &Envelope, extents: &[Extent], buffer: Vec<u8>) -> Draft {
+        Draft::message_with(envelope, extents, &Fields::default(), buffer)
+    }
+
+    /// The same with further fields.
+    pub fn message_with(envelope: &Envelope, extents: &[Extent], fields: &Fields, mut buffer: Vec<u8>) -> Draft {
         buffer.clear();
         buffer.resize(HEADER + FINDINGS, 0);
         encode_envelope(envelope, &mut buffer);
         buffer.extend_from_slice(&(extents.len() as u32).to_le_bytes());
-        for extent in extents {
-            buffer.extend_from_slice(&extent.epoch.to_le_bytes());
-            buffer.extend_from_slice(&extent.offset.to_le_bytes());
-            buffer.extend_from_slice(&extent.head.to_le_bytes());
-            buffer.extend_from_slice(&extent.octets.to_le_bytes());
-        }
+        let extents_at = buffer.len();
+        buffer.resize(extents_at + extents.len() * EXTENT, 0);
+        fields.encode(&mut buffer);
         let envelope_octets = buffer.len() - HEADER;
-        Draft { id: envelope.id, octets: buffer, envelope: envelope_octets }
+        let mut draft = Draft { id: envelope.id, octets: buffer, envelope: envelope_octets, extents: extents_at };
+        draft.set_extents(extents);
+        draft
+    }
+
+    /// Names as many extents as before that have moved meanwhile.
+    pub fn set_extents(&mut self, extents: &[Extent]) {
+        let places = self.octets[self.extents..].chunks_exact_mut(EXTENT);
+        places.zip(extents).for_each(|(place, extent)| extent.encode(place));
+    }
+
+    /// A part of the content of message `id`, in a record of its own.
+    pub fn chunk(id: MessageId, content: &[u8]) -> Draft {
+        Draft::plain(id, content)
+    }
+
+    /// A record that holds or releases message `id`.
+    pub fn hold(id: MessageId, held: bool) -> Draft {
+        Draft::plain(id, &[u8::from(held)])
+    }
+
+    /// A record of nothing.
+    pub fn mark() -> Draft {
+        Draft::plain(MessageId(0), &[])
+    }
+
+    fn plain(id: MessageId, payload: &[u8]) -> Draft {
+        let mut octets = vec![0; HEADER];
+        octets.extend_from_slice(payload);
+        Draft { id, octets, envelope: 0, extents: HEADER }
     }
 
     /// A whole record of what became of recipients of message `id`.
     pub fn outcomes(id: MessageId, outcomes: &[Outcome]) -> Draft {
         let mut octets = vec![0; HEADER];
         encode_outcomes(outcomes, &mut octets);
-        Draft { id, octets, envelope: 0 }
+        Draft { id, octets, envelope: 0, extents: HEADER }
     }
 
     /// Appends content.
@@ -215,6 +331,11 @@ impl Draft {
         for (place, value) in self.octets[HEADER..HEADER + FINDINGS].chunks_exact_mut(8).zip(fields) {
             place.copy_from_slice(&value.to_le_bytes());
         }
+    }
+
+    /// The message that it belongs to.
+    pub fn id(&self) -> MessageId {
+        self.id
     }
 
     /// Octets that the record takes in a segment, padding included.
@@ -255,6 +376,8 @@ pub struct Message {
     pub content: Content,
     /// Where the content stands, in order; the last one is this record's own.
     pub extents: Vec<Extent>,
+    /// What else is said of it.
+    pub fields: Fields,
 }
 
 impl Message {
@@ -276,7 +399,8 @@ impl Message {
             });
         }
         extents.push(header.extent(offset));
-        Ok(Message { envelope, content, extents })
+        let fields = Fields::decode(&mut cursor, envelope.recipients.len() as u32)?;
+        Ok(Message { envelope, content, extents, fields })
     }
 }
 
@@ -294,6 +418,11 @@ fn decode_findings(cursor: &mut Cursor<'_>) -> Result<Content, Malformed> {
     })
 }
 
+/// Whether the hold record that begins with `header` holds its message.
+pub fn held(header: &Header, record: &[u8]) -> Result<bool, Malformed> {
+    Ok(Cursor::new(record.get(HEADER..header.length as usize).ok_or(Malformed)?).u8()? != 0)
+}
+
 /// Decodes the outcomes of the record that begins with `header`.
 pub fn outcomes(header: &Header, record: &[u8]) -> Result<Vec<Outcome>, Malformed> {
     decode_outcomes(record.get(HEADER..header.length as usize).ok_or(Malformed)?)
@@ -302,7 +431,8 @@ pub fn outcomes(header: &Header, record: &[u8]) -> Result<Vec<Outcome>, Malforme
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Client, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::mail::{BodyType, CipherSuite, Client, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion};
+    use crate::spool::outcome::OutcomeResult;
     use proptest::prelude::*;
 
     const KEY: Key = Key(0x0123_4567_89AB_CDEF);
@@ -320,6 +450,7 @@ mod tests {
                 address: "[2001:db8::1]:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
+                tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
             },
         }
     }
@@ -349,6 +480,43 @@ mod tests {
             prop_assert_eq!((own.offset, own.record_octets()), (8192, header.length as usize));
             let start = own.head as usize;
             prop_assert_eq!(&place[start..start + own.octets as usize], &body[..]);
+        }
+
+        #[test]
+        fn fields_read_back_and_extents_can_move(
+            places in proptest::collection::vec(any::<u32>(), 0..5),
+            with in 0u8..4,
+            chain in 0usize..4,
+        ) {
+            let origin = (with & 1 > 0).then_some(Origin { parent: MessageId(76), places });
+            let progress = (with & 2 > 0).then(|| {
+                let mut progress = Progress::new(1);
+                let reason = "full".into();
+                let result = OutcomeResult::Deferred { not_before: 5, attempts: 2, reason };
+                progress.apply(&[Outcome { recipient: 0, result }]);
+                progress.hold(true);
+                progress
+            });
+            let fields = Fields { progress, origin };
+            let extents: Vec<_> = (0..chain as u32).map(|n| Extent { epoch: 9, offset: n, head: 90, octets: 1 }).collect();
+            let moved: Vec<_> = extents.iter().map(|extent| Extent { epoch: 12, ..*extent }).collect();
+            let mut draft = Draft::message_with(&envelope(), &extents, &fields, Vec::new());
+            draft.push(b"content");
+            draft.set_extents(&moved);
+            let mut place = vec![0; draft.stride()];
+            draft.write(KEY, Kind::Message, 12, 4096, &mut place);
+            let header = Header::decode(&place, KEY).expect("a header");
+            let message = Message::decode(&header, &place, 0).expect("a message");
+            prop_assert_eq!(&message.fields, &fields);
+            prop_assert_eq!(&message.extents[..chain], &moved[..]);
+            // What is not understood is not believed.
+            let mut unknown = Draft::message(&envelope(), &[], Vec::new());
+            put_field(99, b"obey", &mut unknown.octets);
+            unknown.envelope = unknown.octets.len() - HEADER;
+            let mut place = vec![0; unknown.stride()];
+            unknown.write(KEY, Kind::Message, 12, 4096, &mut place);
+            let header = Header::decode(&place, KEY).expect("a header");
+            prop_assert_eq!(Message::decode(&header, &place, 0), Err(Malformed));
         }
 
         #[test]

@@ -9,7 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::outcome::{Outcome, OutcomeResult};
-use super::record::{ALIGNMENT, Extent, Header, Key, Kind, Message, outcomes};
+use super::progress::Progress;
+use super::record::{ALIGNMENT, Extent, Header, Key, Kind, Message, held, outcomes};
 use super::segment::SEGMENT_HEADER;
 use crate::io::aligned::BLOCK;
 use crate::mail::MessageId;
@@ -17,14 +18,14 @@ use crate::mail::MessageId;
 /// A message that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survivor {
-    /// The message; the last of its extents is its message record.
-    pub message: Message,
-    /// Recipients that nothing is left to do for, by their place in the envelope.
-    pub resolved: HashSet<u32>,
-    /// Microseconds since the Unix epoch before which it is not to be tried.
-    pub not_before: u64,
-    /// Attempts that have failed.
-    pub attempts: u32,
+    /// It.
+    pub id: MessageId,
+    /// Its message record.
+    pub record: Extent,
+    /// The records that hold the content before that, in order.
+    pub chunks: Box<[Extent]>,
+    /// What is left to do.
+    pub progress: Progress,
 }
 
 /// What recovery found.
@@ -32,8 +33,9 @@ pub struct Survivor {
 pub struct Recovered {
     /// Messages with something left to do, oldest first.
     pub survivors: Vec<Survivor>,
-    /// Messages with something left to do that lack a part of their content, oldest first.
-    pub incomplete: Vec<Survivor>,
+    /// Messages with something left to do whose content is not all in chunks that were seen, oldest first: it is in records of
+    /// other messages, or missing.
+    pub doubtful: Vec<Survivor>,
     /// Whole records seen.
     pub records: u64,
     /// The newest id seen; new ones must be above it.
@@ -45,14 +47,15 @@ pub struct Recovered {
 pub struct Recovery {
     key: Key,
     messages: HashMap<MessageId, Survivor>,
-    content: HashSet<Extent>,
+    /// Of chunks alone: most messages are in one record and need none.
+    chunks: HashSet<Extent>,
     found: Recovered,
 }
 
 impl Recovery {
     /// Of the log with this key, of which nothing is read yet.
     pub fn new(key: Key) -> Recovery {
-        Recovery { key, messages: HashMap::new(), content: HashSet::new(), found: Recovered::default() }
+        Recovery { key, messages: HashMap::new(), chunks: HashSet::new(), found: Recovered::default() }
     }
 
     /// Reads one segment; `octets` are all of it, its header block included, and the first `sealed` of them were on stable
@@ -94,49 +97,55 @@ impl Recovery {
     /// Takes in one whole record; false if it makes no sense.
     fn read_record(&mut self, header: &Header, record: &[u8], offset: u32) -> bool {
         self.found.records += 1;
-        self.found.newest = self.found.newest.max(Some(header.id));
+        if header.kind != Kind::Mark {
+            self.found.newest = self.found.newest.max(Some(header.id));
+        }
         match header.kind {
-            Kind::Chunk => self.content.insert(header.extent(offset)),
-            Kind::Message => {
-                self.content.insert(header.extent(offset));
-                Message::decode(header, record, offset).map(|message| self.read_message(message)).is_ok()
-            }
+            Kind::Chunk => self.chunks.insert(header.extent(offset)),
+            Kind::Message => Message::decode(header, record, offset).map(|message| self.read_message(message)).is_ok(),
             Kind::Outcomes => outcomes(header, record).map(|outcomes| self.read_outcomes(header.id, &outcomes)).is_ok(),
+            Kind::Hold => held(header, record).map(|held| self.read_hold(header.id, held)).is_ok(),
+            Kind::Mark => true,
         }
     }
 
+    /// A further record of a message that was seen before is its copy, which was moved on: it says how far it had come.
     fn read_message(&mut self, message: Message) {
-        let survivor = Survivor { message, resolved: HashSet::new(), not_before: 0, attempts: 0 };
-        self.messages.insert(survivor.message.envelope.id, survivor);
+        let Message { envelope, mut extents, fields, .. } = message;
+        if let Some(origin) = fields.origin {
+            let taken = |place: &u32| Outcome { recipient: *place, result: OutcomeResult::Delivered };
+            self.read_outcomes(origin.parent, &origin.places.iter().map(taken).collect::<Vec<_>>());
+        }
+        let progress = fields.progress.unwrap_or_else(|| Progress::new(envelope.recipients.len() as u32));
+        let Some(record) = extents.pop().filter(|_| !progress.is_finished()) else {
+            self.messages.remove(&envelope.id);
+            return;
+        };
+        self.messages.insert(envelope.id, Survivor { id: envelope.id, record, chunks: extents.into(), progress });
     }
 
+    /// Where the message is not known, it is long gone: the segment that held it has been recycled.
     fn read_outcomes(&mut self, id: MessageId, outcomes: &[Outcome]) {
-        let Some(survivor) = self.messages.get_mut(&id) else {
-            return; // Its message is long gone: the segment that held it has been recycled.
-        };
-        for outcome in outcomes {
-            match &outcome.result {
-                OutcomeResult::Deferred { not_before, attempts, .. } => {
-                    (survivor.not_before, survivor.attempts) = (*not_before, *attempts);
-                }
-                OutcomeResult::Delivered | OutcomeResult::Returned => {
-                    survivor.resolved.insert(outcome.recipient);
-                }
-            }
-        }
-        let recipients = survivor.message.envelope.recipients.len();
-        if (0..recipients as u32).all(|recipient| survivor.resolved.contains(&recipient)) {
+        let Some(survivor) = self.messages.get_mut(&id) else { return };
+        survivor.progress.apply(outcomes);
+        if survivor.progress.is_finished() {
             self.messages.remove(&id);
+        }
+    }
+
+    fn read_hold(&mut self, id: MessageId, held: bool) {
+        if let Some(survivor) = self.messages.get_mut(&id) {
+            survivor.progress.hold(held);
         }
     }
 
     /// All segments were read. Only now is it known which messages lack content that they need: of a resolved one, some may
     /// have been overwritten already.
     pub fn finish(mut self) -> Recovered {
-        let whole = |survivor: &Survivor| survivor.message.extents.iter().all(|extent| self.content.contains(extent));
-        (self.found.survivors, self.found.incomplete) = self.messages.into_values().partition(whole);
-        for messages in [&mut self.found.survivors, &mut self.found.incomplete] {
-            messages.sort_by_key(|survivor| survivor.message.envelope.id);
+        let whole = |survivor: &Survivor| survivor.chunks.iter().all(|extent| self.chunks.contains(extent));
+        (self.found.survivors, self.found.doubtful) = self.messages.into_values().partition(whole);
+        for messages in [&mut self.found.survivors, &mut self.found.doubtful] {
+            messages.sort_by_key(|survivor| survivor.id);
         }
         self.found
     }
@@ -192,7 +201,7 @@ mod tests {
     use super::*;
     use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
     use crate::spool::group_commit::GroupCommit;
-    use crate::spool::record::Draft;
+    use crate::spool::record::{Draft, Fields, Origin};
     use proptest::prelude::*;
 
     const KEY: Key = Key(0x0123_4567_89AB_CDEF);
@@ -211,6 +220,7 @@ mod tests {
                 address: "192.0.2.1:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
+                tls: None,
             },
         }
     }
@@ -272,7 +282,7 @@ mod tests {
     }
 
     fn ids(messages: &[Survivor]) -> Vec<u64> {
-        messages.iter().map(|survivor| survivor.message.envelope.id.0).collect()
+        messages.iter().map(|survivor| survivor.id.0).collect()
     }
 
     proptest! {
@@ -395,7 +405,7 @@ mod tests {
                 segment.octets[chunk.offset as usize + 100] ^= 1;
             }
             let recovered = recover(1, &segment.octets, 0).0;
-            (ids(&recovered.survivors), ids(&recovered.incomplete))
+            (ids(&recovered.survivors), ids(&recovered.doubtful))
         };
         assert_eq!(write(true, false), (vec![9], vec![]));
         assert_eq!(write(false, false), (vec![], vec![9]));
@@ -421,8 +431,69 @@ mod tests {
         }
         let recovered = recover(1, &segment.octets, 0).0;
         assert_eq!(ids(&recovered.survivors), [1, 3], "an outcome for nobody resolves nobody");
-        let first = &recovered.survivors[0];
-        assert_eq!((first.not_before, first.attempts, &first.resolved), (70, 2, &HashSet::from([0])));
+        let progress = &recovered.survivors[0].progress;
+        let left: Vec<_> = progress.pending().iter().map(|pending| pending.place).collect();
+        assert_eq!((progress.due(), progress.attempts(), left), (70, 2, vec![1]));
         assert_eq!(recovered.newest, Some(MessageId(99)));
+    }
+
+    #[test]
+    fn the_copy_of_a_message_that_was_moved_on_stands_for_it() {
+        let mut old = Segment::new(1);
+        let first = old.message(1, 700);
+        old.message(2, 10);
+        let mut progress = Progress::new(2);
+        progress.apply(&[outcome(0, OutcomeResult::Delivered)]);
+        progress.hold(true);
+        let fields = Fields { progress: Some(progress.clone()), origin: None };
+        let mut copy = Draft::message_with(&envelope(1), &[], &fields, Vec::new());
+        copy.push(&vec![b'x'; 700]);
+        let mut new = Segment::new(2);
+        let second = new.batch(&[(&copy, Kind::Message)])[0];
+        for with_the_old_one in [true, false] {
+            let mut recovery = Recovery::new(KEY);
+            if with_the_old_one {
+                recovery.read_segment(1, &old.octets, 0);
+            }
+            recovery.read_segment(2, &new.octets, 0);
+            let recovered = recovery.finish();
+            let found = recovered.survivors.iter().find(|survivor| survivor.id == MessageId(1)).expect("it is there");
+            assert_eq!((found.record, &found.progress), (second, &progress));
+            assert_ne!(found.record, first);
+        }
+        // What became of it after the copy was made counts.
+        new.batch(&[(&Draft::outcomes(MessageId(1), &[outcome(1, OutcomeResult::Delivered)]), Kind::Outcomes)]);
+        let mut recovery = Recovery::new(KEY);
+        recovery.read_segment(1, &old.octets, 0);
+        recovery.read_segment(2, &new.octets, 0);
+        assert_eq!(ids(&recovery.finish().survivors), [2]);
+    }
+
+    #[test]
+    fn a_child_takes_over_recipients_of_its_parent_and_names_its_content() {
+        let mut segment = Segment::new(1);
+        let content = segment.message(1, 700);
+        let origin = Origin { parent: MessageId(1), places: vec![1] };
+        let fields = Fields { progress: None, origin: Some(origin) };
+        let child = Draft::message_with(&envelope(2), &[content], &fields, Vec::new());
+        segment.batch(&[(&child, Kind::Message)]);
+        let recovered = recover(1, &segment.octets, 0).0;
+        assert_eq!((ids(&recovered.survivors), ids(&recovered.doubtful)), (vec![1], vec![2]));
+        assert_eq!(recovered.survivors[0].progress.pending().len(), 1);
+        assert_eq!(*recovered.doubtful[0].chunks, [content], "whoever can read it again can tell");
+        segment.batch(&[(&Draft::outcomes(MessageId(1), &[outcome(0, OutcomeResult::Delivered)]), Kind::Outcomes)]);
+        let recovered = recover(1, &segment.octets, 0).0;
+        assert_eq!((ids(&recovered.survivors), ids(&recovered.doubtful)), (vec![], vec![2]));
+    }
+
+    #[test]
+    fn what_is_held_stays_held_until_it_is_released() {
+        let mut segment = Segment::new(1);
+        segment.message(1, 10);
+        for held in [true, false, true] {
+            segment.batch(&[(&Draft::hold(MessageId(1), held), Kind::Hold), (&Draft::mark(), Kind::Mark)]);
+            let recovered = recover(1, &segment.octets, 0).0;
+            assert_eq!((recovered.survivors[0].progress.is_held(), recovered.newest), (held, Some(MessageId(1))));
+        }
     }
 }

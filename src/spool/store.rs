@@ -4,16 +4,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::StoreError;
-use super::incoming::Incoming;
+use super::incoming::{Committed, Incoming, OpenChain};
 use super::log::{Log, Purpose};
 use super::outcome::{Outcome, OutcomeResult};
-use super::record::{Draft, Extent, Header, Kind, Message};
+use super::progress::Progress;
+use super::record::{Draft, Extent, Fields, Header, Kind, Message, Origin};
 use super::recovery::Survivor;
 use super::schedule::Schedule;
 use crate::io::wait::Bell;
-use crate::io::{Aligned, Machine};
+use crate::io::{Aligned, Class, Machine};
 use crate::mail::{Envelope, MessageId};
 
 /// Buffers for records under construction that are kept for the next message, and the size above which one is not kept.
@@ -32,7 +34,10 @@ impl<M: Machine> Clone for Spool<M> {
 struct State<M: Machine> {
     log: Log<M>,
     max_messages: usize,
+    longest_delay: Duration,
     live: RefCell<HashMap<MessageId, Live>>,
+    /// Messages that are being received and have chunks on the disk.
+    open: RefCell<HashMap<MessageId, OpenChain>>,
     schedule: RefCell<Schedule>,
     /// A message came in or became due sooner.
     added: Bell,
@@ -41,15 +46,25 @@ struct State<M: Machine> {
 
 /// A message with something left to do.
 #[derive(Debug)]
-struct Live {
+pub(super) struct Live {
     /// Where its message record stands.
-    record: Extent,
-    /// Further segments that hold its content, one entry for each extent.
-    chunk_epochs: Box<[u64]>,
-    /// Recipients not resolved yet, by their place in the envelope; all of them where absent.
-    unresolved: Option<Vec<u32>>,
-    recipients: u32,
-    attempts: u32,
+    pub record: Extent,
+    /// The records that hold its content before that.
+    pub chunks: Box<[Extent]>,
+    /// What is left to do.
+    pub progress: Progress,
+    pub standing: Standing,
+}
+
+/// What happens to a message now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Somebody is at work on it, and will resolve or schedule it.
+    Busy,
+    /// It waits until then, by the clock that nobody sets.
+    Waiting(Duration),
+    /// The operator holds it.
+    Held,
 }
 
 /// A message, read back.
@@ -57,26 +72,35 @@ struct Live {
 pub struct Stored {
     /// Envelope, findings, and where the content stands.
     pub message: Message,
-    /// The recipients with something left to do, by their place in the envelope.
-    pub unresolved: Vec<u32>,
-    /// Attempts that have failed so far.
-    pub attempts: u32,
+    /// What is left to do.
+    pub progress: Progress,
     record: (Aligned, std::ops::Range<usize>),
 }
 
+impl Stored {
+    /// The content in the message record itself.
+    pub(super) fn own_content(&self) -> &[u8] {
+        let (buffer, range) = &self.record;
+        let head = self.message.extents.last().map_or(0, |own| own.head as usize);
+        &buffer[range.start + head..range.end]
+    }
+}
+
 impl<M: Machine> Spool<M> {
-    pub(super) fn new(log: Log<M>, max_messages: usize, survivors: &[Survivor]) -> Spool<M> {
+    pub(super) fn new(log: Log<M>, max_messages: usize, longest_delay: Duration, survivors: Vec<Survivor>) -> Spool<M> {
         let spool = Spool(Rc::new(State {
             log,
             max_messages,
+            longest_delay,
             live: RefCell::default(),
+            open: RefCell::default(),
             schedule: RefCell::default(),
             added: Bell::default(),
             buffers: RefCell::default(),
         }));
-        for survivor in survivors {
-            spool.readmit(survivor);
-        }
+        survivors.into_iter().for_each(|survivor| spool.readmit(survivor));
+        let mover = spool.clone();
+        spool.0.log.machine().spawn_vital(Class::Delivery, async move { mover.move_stragglers().await });
         spool
     }
 
@@ -102,9 +126,14 @@ impl<M: Machine> Spool<M> {
         self.0.log.is_closed()
     }
 
+    /// To be called a few times a second.
+    pub fn pulse(&self) {
+        self.0.log.pulse();
+    }
+
     /// Ends when all that was noted so far is on stable storage, or lost.
     pub async fn settled(&self) {
-        self.0.log.settled().await;
+        self.0.log.settle().await;
     }
 
     /// Messages with something left to do.
@@ -117,46 +146,75 @@ impl<M: Machine> Spool<M> {
         self.len() == 0
     }
 
-    /// A committed message becomes ours; the log has pinned its segments, once an extent.
-    pub(super) fn admit(&self, envelope: &Envelope, extents: Vec<Extent>) {
-        let Some((record, chunks)) = extents.split_last() else { return };
-        let live = Live {
-            record: *record,
-            chunk_epochs: chunks.iter().map(|chunk| chunk.epoch).collect(),
-            unresolved: None,
-            recipients: envelope.recipients.len() as u32,
-            attempts: 0,
-        };
-        self.0.live.borrow_mut().insert(envelope.id, live);
+    /// Chunks of a message that is being received may be moved from now on.
+    pub(super) fn chain_is_open(&self, id: MessageId, chain: &OpenChain) {
+        self.0.open.borrow_mut().entry(id).or_insert_with(|| chain.clone());
+    }
+
+    /// They may not any more.
+    pub(super) fn chain_is_closed(&self, id: MessageId) {
+        self.0.open.borrow_mut().remove(&id);
+    }
+
+    pub(super) fn open_chain(&self, id: MessageId) -> Option<OpenChain> {
+        self.0.open.borrow().get(&id).cloned()
+    }
+
+    /// A committed message becomes ours; the log has pinned its records.
+    pub(super) fn admit(&self, envelope: &Envelope, record: Extent, chunks: Box<[Extent]>) {
+        let progress = Progress::new(envelope.recipients.len() as u32);
+        self.0.live.borrow_mut().insert(envelope.id, Live { record, chunks, progress, standing: Standing::Busy });
     }
 
     /// A message that recovery found becomes ours again and is scheduled.
-    fn readmit(&self, survivor: &Survivor) {
-        let envelope = &survivor.message.envelope;
-        survivor.message.extents.iter().for_each(|extent| self.0.log.pin(extent.epoch));
-        self.admit(envelope, survivor.message.extents.clone());
-        if let Some(live) = self.0.live.borrow_mut().get_mut(&envelope.id) {
-            let unresolved = (0..live.recipients).filter(|place| !survivor.resolved.contains(place));
-            live.unresolved = Some(unresolved.collect());
-            live.attempts = survivor.attempts;
-        }
-        self.schedule(envelope.id, survivor.not_before);
+    fn readmit(&self, survivor: Survivor) {
+        let Survivor { id, record, chunks, progress } = survivor;
+        self.0.log.pin(&record, id);
+        chunks.iter().for_each(|extent| self.0.log.pin_shared(extent, id));
+        let due = progress.due();
+        self.0.live.borrow_mut().insert(id, Live { record, chunks, progress, standing: Standing::Busy });
+        self.schedule(id, due);
     }
 
-    /// Lets a message be tried from `not_before` (microseconds since the Unix epoch) on.
+    /// Lets a message be tried from `not_before` (microseconds since the Unix epoch) on. From now on the time that passes counts:
+    /// whoever sets the clock delays nothing.
     pub fn schedule(&self, id: MessageId, not_before: u64) {
-        self.0.schedule.borrow_mut().add(not_before, id);
-        self.0.added.ring();
+        let machine = self.0.log.machine();
+        let delay = Duration::from_micros(not_before.saturating_sub(machine.wall_clock()));
+        self.stand(id, Standing::Waiting(machine.now() + delay.min(self.0.longest_delay)));
     }
 
-    /// Takes the next message that is due at `now`; who takes it either resolves or schedules it again.
-    pub fn take_due(&self, now: u64) -> Option<MessageId> {
-        self.0.schedule.borrow_mut().take_due(now)
+    /// Lets a message wait, or not wait any more. One that is held waits for its release, whatever it should wait for.
+    pub(super) fn stand(&self, id: MessageId, standing: Standing) {
+        let mut live = self.0.live.borrow_mut();
+        let Some(message) = live.get_mut(&id) else { return };
+        let mut schedule = self.0.schedule.borrow_mut();
+        if let Standing::Waiting(due) = message.standing {
+            schedule.remove(due, id);
+        }
+        message.standing = match standing {
+            Standing::Waiting(_) if message.progress.is_held() => Standing::Held,
+            standing => standing,
+        };
+        if let Standing::Waiting(due) = message.standing {
+            schedule.add(due, id);
+            self.0.added.ring();
+        }
     }
 
-    /// When the next message is due, in microseconds since the Unix epoch.
-    pub fn next_due(&self) -> Option<u64> {
-        self.0.schedule.borrow().next_due()
+    /// Takes the next message that is due; who takes it either resolves or schedules it again.
+    pub fn take_due(&self) -> Option<MessageId> {
+        let id = self.0.schedule.borrow_mut().take_due(self.0.log.machine().now())?;
+        if let Some(message) = self.0.live.borrow_mut().get_mut(&id) {
+            message.standing = Standing::Busy;
+        }
+        Some(id)
+    }
+
+    /// How long until the next message is due.
+    pub fn next_due(&self) -> Option<Duration> {
+        let due = self.0.schedule.borrow().next_due();
+        due.map(|due| due.saturating_sub(self.0.log.machine().now()))
     }
 
     /// Ends when a message is scheduled.
@@ -164,19 +222,20 @@ impl<M: Machine> Spool<M> {
         self.0.added.heard()
     }
 
+    /// Looks at a message that is here.
+    pub(super) fn with_live<T>(&self, id: MessageId, look: impl FnOnce(&mut Live) -> T) -> Option<T> {
+        self.0.live.borrow_mut().get_mut(&id).map(look)
+    }
+
     /// Reads a message back and checks it.
     pub async fn read(&self, id: MessageId) -> io::Result<Stored> {
-        let (extent, unresolved, attempts) = {
-            let live = self.0.live.borrow();
-            let live = live.get(&id).ok_or_else(|| io::Error::other("the message is not in the spool"))?;
-            let unresolved = live.unresolved.clone().unwrap_or_else(|| (0..live.recipients).collect());
-            (live.record, unresolved, live.attempts)
-        };
+        let here = self.with_live(id, |live| (live.record, live.progress.clone()));
+        let (extent, progress) = here.ok_or_else(|| io::Error::other("the message is not in the spool"))?;
         let record = self.read_record(&extent).await?;
         let octets = &record.0[record.1.clone()];
         let header = Header::decode(octets, self.0.log.key()).ok_or(io::ErrorKind::InvalidData)?;
         let message = Message::decode(&header, octets, extent.offset).map_err(io::Error::other)?;
-        Ok(Stored { message, unresolved, attempts, record })
+        Ok(Stored { message, progress, record })
     }
 
     /// Hands the content of a message to `each`, a slice at a time, in order.
@@ -185,17 +244,16 @@ impl<M: Machine> Spool<M> {
         stored: &Stored,
         mut each: impl AsyncFnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Some((own, chunks)) = stored.message.extents.split_last() else { return Ok(()) };
+        let Some((_, chunks)) = stored.message.extents.split_last() else { return Ok(()) };
         for chunk in chunks {
             let (buffer, range) = self.read_record(chunk).await?;
             each(&buffer[range.start + chunk.head as usize..range.end]).await?;
         }
-        let (buffer, range) = &stored.record;
-        each(&buffer[range.start + own.head as usize..range.end]).await
+        each(stored.own_content()).await
     }
 
     /// Reads a record and holds it against its checksum.
-    async fn read_record(&self, extent: &Extent) -> io::Result<(Aligned, std::ops::Range<usize>)> {
+    pub(super) async fn read_record(&self, extent: &Extent) -> io::Result<(Aligned, std::ops::Range<usize>)> {
         let (buffer, range) = self.0.log.read(extent).await?;
         let octets = &buffer[range.clone()];
         let whole = Header::decode(octets, self.0.log.key())
@@ -206,21 +264,68 @@ impl<M: Machine> Spool<M> {
     /// Notes what became of recipients. Final outcomes free the message's space; a deferred one schedules the next attempt.
     /// Durable with the next batch: a crash before it costs a second attempt, never a message.
     pub async fn resolve(&self, id: MessageId, outcomes: &[Outcome]) -> Result<(), StoreError> {
-        let noted = self.0.log.place(&Draft::outcomes(id, outcomes), Kind::Outcomes, Purpose::Outcome).await;
-        let mut next = None;
-        let finished = {
-            let mut live = self.0.live.borrow_mut();
-            let Some(message) = live.get_mut(&id) else { return Ok(()) };
-            next = message.apply(outcomes, next);
-            message.unresolved.as_ref().is_some_and(Vec::is_empty).then(|| live.remove(&id)).flatten()
+        let noted = self.0.log.place(&Draft::outcomes(id, outcomes), Kind::Outcomes, Purpose::Upkeep).await;
+        self.apply(id, outcomes);
+        noted.map(|_| ())
+    }
+
+    /// Takes in outcomes that are noted.
+    pub(super) fn apply(&self, id: MessageId, outcomes: &[Outcome]) {
+        let Some(finished) = self.with_live(id, |live| {
+            live.progress.apply(outcomes);
+            live.progress.is_finished()
+        }) else {
+            return;
         };
-        if let Some(message) = finished {
-            message.chunk_epochs.iter().for_each(|epoch| self.0.log.unpin(*epoch));
-            self.0.log.unpin(message.record.epoch);
-        } else if let Some(not_before) = next {
+        if finished {
+            self.stand(id, Standing::Busy);
+            let message = self.0.live.borrow_mut().remove(&id);
+            message.iter().for_each(|message| self.let_go(&message.record, &message.chunks));
+            return;
+        }
+        let deferred = |outcome: &Outcome| match outcome.result {
+            OutcomeResult::Deferred { not_before, .. } => Some(not_before),
+            _ => None,
+        };
+        if let Some(not_before) = outcomes.iter().filter_map(deferred).min() {
             self.schedule(id, not_before);
         }
-        noted.map(|_| ())
+    }
+
+    /// Records of a message are not needed any more.
+    pub(super) fn let_go(&self, record: &Extent, chunks: &[Extent]) {
+        chunks.iter().for_each(|extent| self.0.log.unpin_shared(extent));
+        self.0.log.unpin(record);
+    }
+
+    /// Makes a message out of some recipients of another one, whose content it shares: durable when this ends well, and from
+    /// then on those recipients of the parent are resolved. `envelope` is the child's; somebody must be at work on the parent.
+    pub async fn derive(
+        &self,
+        parent: &Stored,
+        places: Vec<u32>,
+        envelope: &Envelope,
+    ) -> Result<Committed, StoreError> {
+        let id = parent.message.envelope.id;
+        let chunks: Box<[Extent]> = parent.message.extents.as_slice().into();
+        let outcome = |place: &u32| Outcome { recipient: *place, result: OutcomeResult::Delivered };
+        let taken: Vec<_> = places.iter().map(outcome).collect();
+        let fields = Fields { progress: None, origin: Some(Origin { parent: id, places }) };
+        let mut draft = Draft::message_with(envelope, &chunks, &fields, self.take_buffer());
+        draft.set_findings(&parent.message.content);
+        // The child needs them from now on, whatever becomes of the parent.
+        chunks.iter().for_each(|extent| self.0.log.pin_shared(extent, envelope.id));
+        match self.0.log.append(&draft, Kind::Message, Purpose::Upkeep).await {
+            Ok(record) => {
+                self.admit(envelope, record, chunks);
+                self.apply(id, &taken);
+                Ok(Committed::new(envelope.id))
+            }
+            Err(error) => {
+                chunks.iter().for_each(|extent| self.0.log.unpin_shared(extent));
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn take_buffer(&self) -> Vec<u8> {
@@ -232,24 +337,5 @@ impl<M: Machine> Spool<M> {
         if kept.len() < KEPT_BUFFERS && buffer.capacity() <= KEPT_BUFFER_OCTETS {
             kept.push(buffer);
         }
-    }
-}
-
-impl Live {
-    /// Takes in outcomes; says when the next attempt is due if one was deferred.
-    fn apply(&mut self, outcomes: &[Outcome], mut next: Option<u64>) -> Option<u64> {
-        let unresolved = self.unresolved.get_or_insert_with(|| (0..self.recipients).collect());
-        for outcome in outcomes {
-            match &outcome.result {
-                OutcomeResult::Deferred { not_before, attempts, .. } => {
-                    self.attempts = *attempts;
-                    next = Some(next.map_or(*not_before, |earlier: u64| earlier.min(*not_before)));
-                }
-                OutcomeResult::Delivered | OutcomeResult::Returned => {
-                    unresolved.retain(|place| *place != outcome.recipient);
-                }
-            }
-        }
-        next
     }
 }

@@ -50,6 +50,8 @@ pub struct Setup {
     pub require_hello: bool,
     pub require_brackets: bool,
     pub disabled_features: Vec<Feature>,
+    pub start_tls: bool,
+    pub socket_tls: bool,
     /// Users of the domain `localhost`.
     pub users: Vec<String>,
     /// What becomes of every message instead of being stored.
@@ -71,6 +73,8 @@ impl Default for Setup {
             require_hello: true,
             require_brackets: true,
             disabled_features: Vec::new(),
+            start_tls: false,
+            socket_tls: false,
             users: vec!["you".into(), "postmaster".into()],
             store: None,
             mailboxes: Vec::new(),

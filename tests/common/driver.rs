@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ringpost::mail::{Content, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Reply, ReplyCode, SessionId};
+use ringpost::mail::{
+    CipherSuite, Content, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Reply, ReplyCode, SessionId, Tls,
+    TlsVersion,
+};
 use ringpost::smtp::data::{BodyScanner, DataDecoder};
 use ringpost::smtp::line::LineReader;
-use ringpost::smtp::server::Session;
 use ringpost::smtp::server::question::{Question, Refusal, Step, Transfer, Verdict};
 use ringpost::smtp::server::settings::{Service, Settings};
+use ringpost::smtp::server::{Secured, Session};
 
 use super::dialogue::Setup;
 
@@ -61,6 +64,7 @@ pub fn settings(setup: &Setup) -> Settings {
         max_errors: 20,
         max_unknown_commands: 10,
         refuse_early_talkers: true,
+        start_tls: setup.start_tls,
         disabled_features: setup.disabled_features.as_slice().into(),
     }
 }
@@ -87,8 +91,11 @@ impl Driver {
             octets: Vec::new(),
             body: BodyScanner::new(),
         };
+        if setup.socket_tls {
+            driver.session.start_secured(secured());
+        }
         let step = driver.session.open(&mut driver.sent);
-        driver.obey(step);
+        driver.obey(step, false);
         driver
     }
 
@@ -134,7 +141,7 @@ impl Driver {
                     }
                 }
             };
-            self.obey(step);
+            self.obey(step, !rest.is_empty());
         }
     }
 
@@ -152,7 +159,8 @@ impl Driver {
         }
     }
 
-    fn obey(&mut self, mut step: Step) {
+    /// Does what the session wants; `more` has come from the client already.
+    fn obey(&mut self, mut step: Step, more: bool) {
         loop {
             step = match step {
                 Step::Receive => return self.mode = Mode::Lines,
@@ -162,6 +170,11 @@ impl Driver {
                     self.session.answer(verdict, &mut self.sent)
                 }
                 Step::Store => self.store(),
+                Step::StartTls if more => self.session.refuse_tls(&mut self.sent),
+                Step::StartTls => {
+                    self.session.begin_tls(&mut self.sent);
+                    self.session.secured(secured(), &mut self.sent)
+                }
                 Step::ReceiveData(transfer) => {
                     if transfer.is_first() {
                         let id = MessageId(self.ids.next(0));
@@ -227,6 +240,12 @@ impl Driver {
             None => Ok(Kept(())),
         }
     }
+}
+
+/// The TLS that a client is said to speak.
+pub fn secured() -> Secured {
+    let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").expect("a suite");
+    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: None }
 }
 
 fn refusal(fate: &str) -> Refusal {

@@ -139,7 +139,7 @@ fn the_limits_of_segments_and_of_messages_are_answered_with_452() {
         host.hold = true;
         host.spool = spool_settings(128 * 1024);
         match limit {
-            0 => host.spool.max_segments = 3,
+            0 => host.spool.max_segments = 4,
             _ => host.spool.max_messages = 12,
         }
         assert!(host.start());
@@ -162,6 +162,46 @@ fn the_limits_of_segments_and_of_messages_are_answered_with_452() {
         assert!(host.ledger.count(Fate::Accepted) > accepted + 10, "room is not found again");
         host.ledger.check(&host.world, Strictness::Exact);
     }
+}
+
+#[test]
+fn a_spool_full_of_deferred_mail_goes_on_noting_outcomes_for_days() {
+    let mut host = Host::new(3);
+    host.spool = spool_settings(128 * 1024);
+    host.spool.max_segments = 7;
+    assert!(host.start());
+    host.world.faults().add(Fault::fail(Operation::Open, errno::ENOSPC).below("/mail"));
+    let mails: Vec<_> = (0..90).map(|_| host.plain_mail(0, 12_000)).collect();
+    host.send(SMTP, mails);
+    assert!(host.clients_leave());
+    let accepted = host.ledger.count(Fate::Accepted);
+    assert!((30..80).contains(&accepted), "accepted {accepted}");
+    // Some thousand attempts later: their outcomes alone are more than the spool can hold.
+    host.world.run(Duration::from_secs(2 * 24 * 60 * 60));
+    let events = host.events();
+    assert!(events.iter().filter(|event| *event == "deferred").count() > 5_000, "it was not tried again");
+    assert!(!events.contains(&"outcome-not-noted".to_owned()));
+    host.crash_or_kill();
+    host.recover_and_check();
+}
+
+#[test]
+fn one_message_that_fails_for_ever_does_not_fill_the_spool() {
+    let mut host = Host::new(4);
+    host.spool = spool_settings(128 * 1024);
+    host.spool.max_segments = 6;
+    assert!(host.start());
+    host.world.faults().add(Fault::fail(Operation::Open, errno::ENOSPC).below("/mail/example.com/u1"));
+    for round in 0..40 {
+        let mails: Vec<_> = (0..12).map(|mail| host.plain_mail(usize::from(round == 0 && mail == 0), 12_000)).collect();
+        host.send(SMTP, mails);
+        assert!(host.clients_leave());
+        host.world.run(Duration::from_secs(2));
+    }
+    assert_eq!(host.ledger.count(Fate::Accepted), 40 * 12);
+    assert_eq!(host.core().spool.len(), 1);
+    host.crash_or_kill();
+    host.recover_and_check();
 }
 
 /// What can fail in a Maildir without leaving the message there.

@@ -63,7 +63,14 @@ struct Running {
 
 /// Settings of a spool with segments of so many octets.
 pub fn spool_settings(segment_octets: u64) -> spool::Settings {
-    spool::Settings { segment_octets, prepared: 1, max_segments: 64, reserve_octets: 0, max_messages: 10_000 }
+    spool::Settings {
+        segment_octets,
+        prepared: 1,
+        max_segments: 64,
+        reserve_octets: 0,
+        max_messages: 10_000,
+        longest_delay: Duration::from_secs(600),
+    }
 }
 
 impl Host {
@@ -268,6 +275,7 @@ fn start_tasks(core: &Rc<Core<SimMachine>>) {
     machine.spawn(Class::Intake, async move {
         loop {
             pulsing.patience.pulse(pulsing.machine.now());
+            pulsing.spool.pulse();
             pulsing.machine.sleep(PULSE).await;
         }
     });
@@ -291,6 +299,7 @@ fn server(protocol: Service) -> Rc<Server> {
         max_errors: 20,
         max_unknown_commands: 10,
         refuse_early_talkers: true,
+        start_tls: false,
         disabled_features: Box::default(),
     };
     Rc::new(Server {
@@ -299,6 +308,6 @@ fn server(protocol: Service) -> Rc<Server> {
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: IDLE,
         graceful: true,
-        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None },
+        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None, descriptors: usize::MAX },
     })
 }

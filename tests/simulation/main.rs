@@ -13,3 +13,4 @@ mod ledger;
 mod mail;
 mod recycling;
 mod sessions;
+mod week;

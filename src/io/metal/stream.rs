@@ -15,6 +15,13 @@ use crate::io::Stream;
 /// A connection.
 pub struct TcpStream(net::TcpStream);
 
+impl TcpStream {
+    /// The number of its descriptor.
+    pub fn descriptor(&self) -> usize {
+        usize::try_from(self.0.as_raw_fd()).unwrap_or(usize::MAX)
+    }
+}
+
 impl Stream for TcpStream {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_read(context, buffer)

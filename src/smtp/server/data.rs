@@ -2,7 +2,7 @@
 
 use super::question::{Refusal, Step, Transfer};
 use super::settings::Service;
-use super::{Chunks, Session, Transaction, Turn, replies, say};
+use super::{Chunks, Recipients, Session, Transaction, Turn, replies, say};
 use crate::mail::{BodyType, Content, Mailbox, MessageId, Reply};
 
 impl<P> Session<P> {
@@ -77,7 +77,7 @@ impl<P> Session<P> {
                 Err(refusal) => refused_message(refusal).write(replies),
             },
             Service::Lmtp => {
-                for recipient in &recipients {
+                for recipient in recipients.named() {
                     answer_for(recipient, id, result.as_ref().map_err(Refusal::clone)).write(replies);
                 }
             }
@@ -85,8 +85,8 @@ impl<P> Session<P> {
         self.expect_next(Step::Receive)
     }
 
-    /// LMTP: what became of the message of [`Step::Store`] for each recipient, in the order of
-    /// [`recipients`](Session::recipients). A recipient without a result has no message. Ends the transaction.
+    /// LMTP: what became of the message of [`Step::Store`] for each recipient of its envelope, in order. A recipient without a
+    /// result has no message, and one of the client that goes to several of them has it when all have. Ends the transaction.
     pub fn delivered(&mut self, results: Vec<Result<P, Refusal>>, replies: &mut Vec<u8>) -> Step {
         if self.settings.protocol != Service::Lmtp {
             return self.confused(replies);
@@ -97,10 +97,9 @@ impl<P> Session<P> {
         if results.iter().any(Result::is_ok) {
             self.forgive();
         }
-        let mut results = results.into_iter();
-        for recipient in &recipients {
-            let result = results.next().unwrap_or(Err(Refusal::Failed));
-            answer_for(recipient, id, result.as_ref().map_err(Refusal::clone)).write(replies);
+        for (recipient, result) in recipients.results(&results) {
+            let result = result.map_or(Err(Refusal::Failed), |result| result.as_ref().map_err(Refusal::clone));
+            answer_for(recipient, id, result).write(replies);
         }
         self.expect_next(Step::Receive)
     }
@@ -116,7 +115,7 @@ impl<P> Session<P> {
     }
 
     /// Ends the transaction whose message was to be stored: who was to get it, and its name.
-    fn end_message(&mut self) -> Option<(Vec<Mailbox>, MessageId)> {
+    fn end_message(&mut self) -> Option<(Recipients, MessageId)> {
         let (Turn::Store, Some(id)) = (&self.turn, self.message()) else {
             return None;
         };

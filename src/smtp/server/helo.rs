@@ -14,13 +14,25 @@ impl<P> Session<P> {
         if !is_hello_argument(name) {
             return replies::hello_bad_name(verb.name());
         }
-        let (protocol, reply): (_, fn(&_, &_, _) -> Reply) = match verb {
-            Verb::Ehlo => (Protocol::Esmtp, replies::ehlo),
-            Verb::Lhlo => (Protocol::Lmtp, replies::ehlo),
-            _ => (Protocol::Smtp, replies::helo),
+        let protocol = match verb {
+            Verb::Ehlo => Protocol::Esmtp,
+            Verb::Lhlo => Protocol::Lmtp,
+            _ => Protocol::Smtp,
         };
         self.transaction = None;
         self.hello = Some(Hello { name: name.into(), protocol });
-        reply(&self.settings, name, self.client.ip())
+        match protocol {
+            Protocol::Smtp => replies::helo(&self.settings, name, self.client.ip()),
+            _ => replies::ehlo(&self.settings, name, self.client.ip(), self.offers()),
+        }
+    }
+
+    /// The extensions that are offered or not, depending on where the session stands.
+    fn offers(&self) -> Vec<String> {
+        let mut offers = Vec::new();
+        if self.offers_start_tls() {
+            offers.push(Verb::StartTls.name().to_owned());
+        }
+        offers
     }
 }

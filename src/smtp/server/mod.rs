@@ -12,6 +12,8 @@
 //!                 or Close           └──────────▶ Receive   delivered ─────┘
 //! ```
 //!
+//! Beside these there is `StartTls`, after which comes `secured` or the end.
+//!
 //! Replies are only ever appended. The caller sends them when it is about to wait, so that pipelined commands (RFC 2920)
 //! are answered together and in order.
 
@@ -25,16 +27,20 @@ mod helo;
 mod mail;
 mod nonsense;
 mod rcpt;
+mod recipients;
 mod simple;
+mod start_tls;
 
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use self::nonsense::Nonsense;
+pub use self::start_tls::Secured;
 
 use self::nonsense::{Errors, is_binary, is_http};
 use self::question::{Interrupt, Question, Step, Transfer, Verdict};
+use self::recipients::Recipients;
 use self::settings::{Service, Settings};
 use super::command::{Command, CommandError, Verb};
 use super::line::Line;
@@ -49,6 +55,7 @@ pub struct Session<P> {
     id: SessionId,
     client: SocketAddr,
     hello: Option<Hello>,
+    secured: Option<Secured>,
     transaction: Option<Transaction>,
     turn: Turn,
     errors: Errors,
@@ -67,7 +74,7 @@ struct Hello {
 #[derive(Debug, Default)]
 struct Transaction {
     reverse_path: ReversePath,
-    recipients: Vec<Mailbox>,
+    recipients: Recipients,
     body: BodyType,
     smtputf8: bool,
     chunks: Chunks,
@@ -98,6 +105,8 @@ enum Turn {
     Content(Transfer),
     /// The message is being made durable.
     Store,
+    /// TLS is about to begin.
+    Tls,
     /// Nobody's: the session is over.
     Over,
 }
@@ -136,6 +145,7 @@ impl<P> Session<P> {
             id,
             client,
             hello: None,
+            secured: None,
             transaction: None,
             turn: Turn::Client,
             errors: Errors::default(),
@@ -179,6 +189,7 @@ impl<P> Session<P> {
         let refused = |reply: Reply, usual: fn() -> Reply| if reply.code().refuses() { reply } else { usual() };
         let step = match verdict {
             Verdict::Pass | Verdict::Accept => say(self.accept(pending), replies),
+            Verdict::Rewrite(targets) => say(self.accept_rewritten(pending, targets), replies),
             Verdict::Deny(reply) => say(refused(reply, replies::denied), replies),
             Verdict::DenySoft(reply) => say(refused(reply, replies::denied_softly), replies),
             Verdict::Disconnect(reply) => {
@@ -217,13 +228,14 @@ impl<P> Session<P> {
             session: self.id,
             received_at: now_micros,
             reverse_path: transaction.reverse_path.clone(),
-            recipients: transaction.recipients.clone(),
+            recipients: transaction.recipients.targets().to_vec(),
             body: transaction.body,
             smtputf8: transaction.smtputf8,
             client: Client {
                 address: self.client,
                 helo: self.hello.as_ref().map(|hello| hello.name.clone()).unwrap_or_default(),
                 protocol: self.hello.as_ref().map_or(self.protocol_before_hello(), |hello| hello.protocol),
+                tls: self.secured.map(|secured| secured.tls),
             },
         }
     }
@@ -266,9 +278,9 @@ impl<P> Session<P> {
         self.transaction.as_ref().map(|transaction| &transaction.reverse_path)
     }
 
-    /// The recipients accepted in the transaction so far, in order.
+    /// The recipients accepted in the transaction so far, in order and as the client named them.
     pub fn recipients(&self) -> &[Mailbox] {
-        self.transaction.as_ref().map_or(&[], |transaction| &transaction.recipients)
+        self.transaction.as_ref().map_or(&[], |transaction| transaction.recipients.named())
     }
 
     /// The message whose content is being received or stored.
@@ -294,6 +306,7 @@ impl<P> Session<P> {
             (Verb::Data, _) => self.data(argument, replies),
             (Verb::Bdat, _) => self.bdat(argument, replies),
             (Verb::Quit, _) => self.quit(argument, replies),
+            (Verb::StartTls, _) => self.start_tls(argument, replies),
             (Verb::Rset, _) => say(self.rset(argument), replies),
             (Verb::Noop, _) => say(replies::ok(), replies),
             (Verb::Vrfy, _) => say(simple::vrfy(argument), replies),
@@ -322,6 +335,13 @@ impl<P> Session<P> {
         }
     }
 
+    fn accept_rewritten(&mut self, pending: Pending, targets: Vec<Mailbox>) -> Reply {
+        match pending {
+            Pending::Recipient(recipient) if !targets.is_empty() => self.rewrite_recipient(recipient, targets),
+            pending => self.accept(pending),
+        }
+    }
+
     /// Notes whose turn it is after a step. [`Step::Ask`] has noted it already, with what it is asked for.
     fn expect_next(&mut self, step: Step) -> Step {
         match step {
@@ -329,6 +349,7 @@ impl<P> Session<P> {
             Step::Receive | Step::ReceiveData(Transfer::Discard { .. }) => self.turn = Turn::Client,
             Step::ReceiveData(transfer) => self.turn = Turn::Content(transfer),
             Step::Store => self.turn = Turn::Store,
+            Step::StartTls => self.turn = Turn::Tls,
             Step::Close => self.turn = Turn::Over,
         }
         step

@@ -13,6 +13,9 @@ pub enum Step {
     ReceiveData(Transfer),
     /// Make the message durable, or deliver it, and tell by `stored` or `delivered`.
     Store,
+    /// Begin TLS: `begin_tls`, send, do the handshake, then `secured`; `refuse_tls` where anything came behind the command. If
+    /// the handshake fails, close without a word.
+    StartTls,
     /// Send what was replied and close the connection.
     Close,
 }
@@ -67,6 +70,8 @@ pub enum Verdict {
     Pass,
     /// Accepted, and nothing else is to be asked.
     Accept,
+    /// Accepted; mail for this recipient goes to these mailboxes, of which there is one or more.
+    Rewrite(Vec<Mailbox>),
     /// Refused for ever, with this reply.
     Deny(Reply),
     /// Refused for now, with this reply.

@@ -23,6 +23,18 @@ impl<P> Session<P> {
         reply
     }
 
+    /// Accepts a recipient whose mail goes elsewhere, unless that makes too many.
+    pub(super) fn rewrite_recipient(&mut self, recipient: Mailbox, targets: Vec<Mailbox>) -> Reply {
+        let Some(transaction) = &mut self.transaction else {
+            return replies::mail_first();
+        };
+        let reply = replies::recipient_ok(&recipient);
+        match transaction.recipients.push_rewritten(recipient, targets, self.settings.max_recipients) {
+            true => reply,
+            false => replies::too_many_recipients(),
+        }
+    }
+
     fn read_rcpt(&self, argument: &str) -> Result<Mailbox, Reply> {
         let transaction = self.transaction.as_ref().ok_or_else(replies::mail_first)?;
         if transaction.chunks != Chunks::None {

@@ -35,10 +35,12 @@ pub fn helo(settings: &Settings, argument: &str, client: IpAddr) -> Reply {
 }
 
 /// EHLO or LHLO is accepted, with the service extensions (RFC 5321 §4.1.1.1); RFC 2034 §3 keeps enhanced codes out of it.
-pub fn ehlo(settings: &Settings, argument: &str, client: IpAddr) -> Reply {
+/// `more` are the lines that depend on where the session stands.
+pub fn ehlo(settings: &Settings, argument: &str, client: IpAddr, more: Vec<String>) -> Reply {
     let announced = Feature::ALL.into_iter().filter(|feature| !settings.disabled_features.contains(feature));
     let mut lines = vec![hello_text(settings, argument, client)];
     lines.extend(announced.filter_map(|feature| announcement(feature, settings)));
+    lines.extend(more);
     Reply::lines(ReplyCode::OK, None, lines)
 }
 
@@ -310,6 +312,27 @@ pub fn not_supported(verb: &str) -> Reply {
 pub fn closing(settings: &Settings) -> Reply {
     let text = format!("{} Service closing transmission channel", settings.hello_name);
     Reply::new(ReplyCode::CLOSING, status(0, 0), text)
+}
+
+/// STARTTLS: the handshake may begin (RFC 3207 §4).
+pub fn ready_for_tls() -> Reply {
+    Reply::new(ReplyCode::READY, status(0, 0), "Ready to start TLS")
+}
+
+/// STARTTLS inside TLS (RFC 3207 §4.2).
+pub fn tls_already_active() -> Reply {
+    Reply::new(ReplyCode::UNRECOGNIZED, status(5, 1), "TLS already active")
+}
+
+/// STARTTLS with an argument (RFC 3207 §4).
+pub fn start_tls_argument() -> Reply {
+    let text = "Syntax error (no parameters allowed) with STARTTLS command";
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 4), text)
+}
+
+/// Something came behind STARTTLS in the clear: whoever put it there wants it to count inside TLS (RFC 3207 §5).
+pub fn commands_behind_start_tls(settings: &Settings) -> Reply {
+    unavailable(settings, status(5, 1), "Nothing may follow STARTTLS before TLS, closing transmission channel")
 }
 
 /// No command (RFC 5321 §4.2.4). `verb` is what the client sent, of any length and content.

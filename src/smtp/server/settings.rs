@@ -36,6 +36,8 @@ pub struct Settings {
     pub max_unknown_commands: u32,
     /// Whether a client that speaks before it is greeted is refused.
     pub refuse_early_talkers: bool,
+    /// Whether TLS can be begun with STARTTLS.
+    pub start_tls: bool,
     /// What EHLO and LHLO do not announce. It can be used all the same.
     pub disabled_features: Box<[Feature]>,
 }

@@ -1,0 +1,74 @@
+//! Where the mail of a recipient goes that the rewrite table knows (James: the mailet `RecipientRewriteTable`, asked here
+//! before anything is accepted).
+
+use crate::directory::{Answer, Place, Target};
+use crate::mail::{EnhancedStatus, Mailbox, Reply, ReplyCode};
+use crate::smtp::server::question::Verdict;
+
+/// Says nothing to recipients that nobody rewrote. A target of another domain could not be reached yet, so such a recipient is
+/// refused for now: nothing is accepted into nowhere. A target that is nobody's is left out while others remain.
+pub fn recipient(mailbox: &Mailbox, answer: &Answer) -> Verdict {
+    match answer {
+        Answer::User | Answer::UnknownUser | Answer::OtherDomain => Verdict::Pass,
+        Answer::Refused(reply) if reply.code().class() == 4 => Verdict::DenySoft(Reply::clone(reply)),
+        Answer::Refused(reply) => Verdict::Deny(Reply::clone(reply)),
+        Answer::Rewritten(targets) if targets.iter().any(|target| target.place == Place::OtherDomain) => {
+            Verdict::DenySoft(no_way_out(mailbox))
+        }
+        Answer::Rewritten(targets) => {
+            let users: Vec<Mailbox> = targets.iter().filter(is_user).map(|target| target.mailbox.clone()).collect();
+            if users.is_empty() {
+                Verdict::Deny(super::valid_rcpt::unknown_user(mailbox))
+            } else {
+                Verdict::Rewrite(users)
+            }
+        }
+    }
+}
+
+fn is_user(target: &&Target) -> bool {
+    target.place == Place::User
+}
+
+/// RFC 3463 X.4.0: other or undefined network or routing status.
+fn no_way_out(mailbox: &Mailbox) -> Reply {
+    let text = format!("Mail for <{mailbox}> goes to another domain, which is not possible yet");
+    Reply::new(ReplyCode::LOCAL_ERROR, EnhancedStatus::new(4, 0), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::refusal_of;
+    use std::sync::Arc;
+
+    fn said(places: &[Place]) -> String {
+        let mailbox = |text: &str| Mailbox::parse(text).expect("a mailbox");
+        let target =
+            |(number, place): (usize, &Place)| Target { mailbox: mailbox(&format!("t{number}@x")), place: *place };
+        let answer = Answer::Rewritten(places.iter().enumerate().map(target).collect());
+        match recipient(&mailbox("all@x"), &answer) {
+            Verdict::Rewrite(to) => to.iter().map(|mailbox| format!("{mailbox} ")).collect(),
+            Verdict::Deny(reply) => format!("deny {reply}"),
+            Verdict::DenySoft(reply) => format!("deny softly {reply}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn mail_goes_to_the_users_among_the_targets() {
+        use Place::{Nobody, OtherDomain, User};
+        assert_eq!(said(&[User, Nobody, User]), "t0@x t2@x ");
+        assert_eq!(said(&[Nobody]), "deny 550 5.1.1 Unknown user: all@x");
+        let refused = "deny softly 451 4.4.0 Mail for <all@x> goes to another domain, which is not possible yet";
+        assert_eq!(said(&[User, OtherDomain]), refused);
+    }
+
+    #[test]
+    fn an_error_mapping_refuses_as_it_says() {
+        let mailbox = Mailbox::parse("gone@x").expect("a mailbox");
+        let said = |text| recipient(&mailbox, &Answer::Refused(Arc::new(refusal_of(text))));
+        assert_eq!(said("551 5.1.6 Gone"), Verdict::Deny(refusal_of("551 5.1.6 Gone")));
+        assert_eq!(said("450 4.2.1 Later"), Verdict::DenySoft(refusal_of("450 4.2.1 Later")));
+    }
+}
