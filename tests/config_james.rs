@@ -13,14 +13,14 @@ use ringpost::config::recipientrewritetable::TargetKind;
 use ringpost::config::server::auth::{Announce, Mechanism};
 use ringpost::config::server::tls::{Credentials, KeystoreKind, TlsStart, TlsVersion};
 use ringpost::config::usersrepository::{Algorithm, UsersSource};
-use ringpost::config::{Configuration, IdentityMode, Origin, ServerSettings, Severity, value};
+use ringpost::config::{Configuration, Origin, ServerSettings, Severity, value};
+use ringpost::hook::IdentityMode;
 
 /// The first server with these keys, and every key that protects accepted.
 fn server(keys: &str) -> ServerSettings {
     let mut sources = with("smtpserver", &SMTP.replace("<verifyIdentity>disabled</verifyIdentity>", keys));
-    let accepted: String = ["tls/@startTLS", "tls/@socketTLS", "auth/announce", "auth/required", "verifyIdentity"]
-        .map(|key| format!("<accept-inactive key='smtpserver/{key}'/>"))
-        .concat();
+    let accepted: String =
+        ["tls/@startTLS", "tls/@socketTLS"].map(|key| format!("<accept-inactive key='smtpserver/{key}'/>")).concat();
     put(&mut sources, "ringpost", format!("<ringpost>{accepted}</ringpost>").as_bytes());
     let (configuration, problems) = read(&sources);
     configuration.unwrap_or_else(|| panic!("{}", told(&problems))).servers.remove(0)
@@ -95,6 +95,12 @@ fn auth_is_read_in_full() {
     .auth;
     assert_eq!((auth.announce, auth.required, auth.require_ssl), (Announce::Always, true, false));
     assert_eq!(auth.mechanisms, [Mechanism::XOAuth2, Mechanism::OAuthBearer], "in their order, less PLAIN");
+    let scram = server(
+        "<auth><saslMechanisms>ScramSha256SaslMechanismFactory, LoginSaslMechanismFactory</saslMechanisms></auth>",
+    );
+    assert_eq!(scram.auth.mechanisms, [Mechanism::ScramSha256, Mechanism::Login]);
+    let no_plain = server("<auth><plainAuthEnabled>false</plainAuthEnabled></auth>").auth;
+    assert_eq!(no_plain.mechanisms, [Mechanism::ScramSha256], "what is left without passwords in the open");
     let oidc = auth.oidc.expect("it is there");
     assert_eq!((oidc.claim.as_str(), oidc.audience.as_str(), oidc.scope.as_str()), ("email", "james", "openid"));
     assert!(oidc.introspection.is_some() && oidc.userinfo_url.is_some());

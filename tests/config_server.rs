@@ -133,14 +133,6 @@ fn what_protects_is_never_left_out_in_silence() {
         "<tls startTLS='true'/>",
         "<tls socketTLS='yes'/>",
         "<tls startTLS='perhaps'/>",
-        "<auth><announce>always</announce></auth>",
-        "<auth><announce>forUnauthorizedAddresses</announce></auth>",
-        "<auth><required>true</required></auth>",
-        "<authRequired>true</authRequired>",
-        "<authRequired>announce</authRequired>",
-        "<verifyIdentity>true</verifyIdentity>",
-        "<verifyIdentity>strict</verifyIdentity>",
-        "<verifyIdentity>relaxed</verifyIdentity>",
         "<tls/><tls startTLS='true'/>",
     ];
     for keys in asks {
@@ -150,6 +142,32 @@ fn what_protects_is_never_left_out_in_silence() {
     let idle = "<verifyIdentity>false</verifyIdentity><tls startTLS='false' socketTLS='off'/><auth><announce> Never \
         </announce><required>no</required></auth>";
     assert_eq!(told(&problems_of(idle)), "");
+}
+
+/// Where nobody could authenticate who should, that is said.
+#[test]
+fn auth_that_cannot_come_about_is_told_of() {
+    let no_auth = "<handlerchain coreHandlersPackage='org.apache.james.smtpserver.NoAuthCmdHandlerLoader'/>";
+    for (keys, told_of) in [
+        ("<auth><required>true</required></auth>".to_owned(), "required is true, and there is no AUTH"),
+        (
+            format!("<auth><announce>always</announce><required>true</required></auth>{no_auth}"),
+            "required is true, and there is no AUTH",
+        ),
+        ("<auth><announce>always</announce></auth>".to_owned(), "AUTH is for TLS alone, and the server has none"),
+        (
+            "<auth><announce>always</announce><plainAuthEnabled>false</plainAuthEnabled><saslMechanisms>\
+             PlainSaslMechanismFactory</saslMechanisms></auth>"
+                .to_owned(),
+            "AUTH is left without a mechanism",
+        ),
+    ] {
+        let problems = problems_of(&keys);
+        assert!(problems.iter().any(|problem| problem.found == told_of), "{keys}: {}", told(&problems));
+        assert!(problems.iter().all(|problem| problem.severity < Severity::Error), "{keys}: {}", told(&problems));
+    }
+    let fine = "<auth><announce>always</announce><requireSSL>false</requireSSL><required>true</required></auth>";
+    assert_eq!(told(&problems_of(fine)), "");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use common::driver::Driver;
 use common::golden::assert_golden;
 use common::reading::{put, read};
 use ringpost::config::{Configuration, Problem, Protocol, ServerSettings, Severity, Sources};
-use ringpost::mta::settings::session_settings;
+use ringpost::mta::settings::{chain, session_settings};
 
 const USERS: &str = "<users><user>you@localhost</user><user>postmaster@localhost</user></users>";
 
@@ -85,8 +85,9 @@ fn each_flavour_starts_once_its_reasons_are_accepted_and_behaves() {
 
 /// What the server says to some lines; the last line of each reply.
 fn replies(configuration: &Configuration, server: &ServerSettings, lines: &[&str]) -> Vec<String> {
-    let setup = Setup { lmtp: server.protocol == Protocol::Lmtp, ..Setup::default() };
-    let mut driver = Driver::with(session_settings(configuration, server), &setup);
+    let lmtp = server.protocol == Protocol::Lmtp;
+    let setup = Setup { lmtp, client: "192.0.2.7".into(), ..Setup::default() };
+    let mut driver = Driver::under(session_settings(configuration, server), chain(server), &setup);
     for line in lines {
         driver.receive(format!("{line}\r\n").as_bytes());
     }
@@ -104,7 +105,9 @@ fn talk(configuration: &Configuration, server: &ServerSettings) {
     let chunking = said.iter().any(|line| line.ends_with("CHUNKING"));
     assert_eq!(chunking, server.disabled_features.is_empty(), "{said:?}");
     let codes: Vec<&str> = said.iter().rev().take(4).map(|line| line.split(' ').next().unwrap_or_default()).collect();
-    assert_eq!(codes, ["221", "550", "250", "250"], "{said:?}");
+    // A stranger, whom nobody lets send to other domains, nor at all where AUTH is required.
+    let expected = if server.auth.required { ["221", "503", "503", "530"] } else { ["221", "550", "250", "250"] };
+    assert_eq!(codes, expected, "{said:?}");
 }
 
 fn flavour(name: &str) -> Configuration {

@@ -141,6 +141,7 @@ async fn run(
         idle_timeout: Duration::from_secs(60),
         graceful: true,
         gate: Gate { connections: limit, per_client: None, unnamed: None, descriptors: usize::MAX },
+        logins: common::driver::logins(),
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();

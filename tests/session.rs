@@ -7,10 +7,12 @@ use std::sync::Arc;
 use common::dialogue::{Setup, lines};
 use common::driver::{Driver, secured, settings};
 use proptest::prelude::*;
+use ringpost::hook::IdentityMode;
 use ringpost::mail::{Content, EnhancedStatus, MessageId, Reply, ReplyCode, SessionId};
 use ringpost::smtp::line::Line;
 use ringpost::smtp::received::write_received;
-use ringpost::smtp::server::question::{Interrupt, Refusal, Step, Transfer, Verdict};
+use ringpost::smtp::sasl::Mechanism;
+use ringpost::smtp::server::question::{Authentication, Interrupt, Refusal, Step, Transfer, Verdict};
 use ringpost::smtp::server::{Session, State};
 
 /// Pieces that dialogues are made of, and pieces that break them.
@@ -25,6 +27,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         b"RCPT TO:<\"",
         b"DATA\r\n",
         b"text\r\n.\r\n",
+        b"From: you@localhost\r\n\r\n.\r\n",
         b".\r\n",
         b"BDAT 3\r\nabc",
         b"BDAT 4 LAST\r\nab\r\n",
@@ -34,6 +37,13 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         b"RSET\r\n",
         b"NOOP\r\n",
         b"VRFY \xff\0\r\n",
+        b"AUTH PLAIN AHlvdQBzZXNhbWU=\r\n",
+        b"AUTH PLAIN AHlvdQB3cm9uZw==\r\n",
+        b"AUTH SCRAM-SHA-256 biwsbj15b3Uscj1hYmM=\r\n",
+        b"AUTH LOGIN\r\neW91\r\n",
+        b"c2VzYW1l\r\n",
+        b"*\r\n",
+        b"=\r\n",
         b"QUIT x\r\n",
         b"\r\n",
         b"\n.\n",
@@ -51,7 +61,11 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
 
 fn setup(lmtp: bool) -> Setup {
     let limits = Setup { max_message_octets: 1024, max_line_octets: 100, max_recipients: 2, ..Setup::default() };
-    Setup { lmtp, ..limits }
+    let passwords = vec![("you@localhost".into(), "sesame".into())];
+    let mechanisms = Mechanism::ALL.into();
+    let auth =
+        Setup { auth_always: (!lmtp).then_some(true), auth_requires_tls: false, mechanisms, passwords, ..limits };
+    Setup { lmtp, identity: if lmtp { IdentityMode::Disabled } else { IdentityMode::Strict }, ..auth }
 }
 
 /// Every line is a reply line, and many-line replies are of one code.
@@ -209,7 +223,7 @@ fn an_interrupted_session_says_why_and_is_over() {
 #[test]
 fn a_call_out_of_turn_ends_the_session_and_acknowledges_nothing() {
     type Call = fn(&mut Session<()>, &mut Vec<u8>) -> Step;
-    let calls: [Call; 8] = [
+    let calls: [Call; 10] = [
         |session, sent| session.answer(Verdict::Pass, sent),
         |session, sent| session.chunk_ended(&Content::default(), sent),
         |session, sent| session.data_ended(&Content::default(), sent),
@@ -217,6 +231,8 @@ fn a_call_out_of_turn_ends_the_session_and_acknowledges_nothing() {
         |session, sent| session.delivered(vec![Ok(())], sent),
         |session, sent| session.secured(secured(), sent),
         |session, sent| session.refuse_tls(sent),
+        |session, sent| session.keys(None, "nonce", sent),
+        |session, sent| session.authenticated(Authentication::Unavailable, sent),
         |session, sent| {
             session.receive(Line::Command(b"MAIL FROM:<>"), sent);
             session.receive(Line::Command(b"NOOP"), sent)

@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use ringpost::mail::{CipherSuite, Content, MessageId, SessionId, Tls, TlsVersion};
+use ringpost::mail::{
+    CipherSuite, Content, MessageId, Networks, ScramCredentials, SessionId, Tls, TlsVersion, Username,
+};
 use ringpost::smtp::line::LineReader;
 use ringpost::smtp::server::{Secured, Session};
-use ringpost::smtp::server::question::{Step, Transfer, Verdict};
-use ringpost::smtp::server::settings::{Service, Settings};
+use ringpost::smtp::sasl::Mechanism;
+use ringpost::smtp::server::question::{Authentication, Question, Step, Transfer, Verdict};
+use ringpost::smtp::server::settings::{Auth, Service, Settings};
 
 fn settings(protocol: Service) -> Settings {
     Settings {
@@ -26,13 +29,16 @@ fn settings(protocol: Service) -> Settings {
         max_unknown_commands: 10,
         refuse_early_talkers: true,
         start_tls: true,
+        auth: Some(Auth { always: true, require_tls: false, mechanisms: Mechanism::ALL.into(), max_failures: 3 }),
+        authorized: Networks::default(),
+        asks_about_content: true,
         disabled_features: Box::default(),
     }
 }
 
 fn secured() -> Secured {
     let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").expect("a suite");
-    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: None }
+    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: Some([7; 32]) }
 }
 
 fuzz_target!(|input: (bool, Vec<u8>)| {
@@ -50,6 +56,14 @@ fuzz_target!(|input: (bool, Vec<u8>)| {
                 Some(line) => session.receive(line, &mut replies),
                 None => break,
             },
+            Step::Ask(Question::Keys(_)) => {
+                let user = Username::parse("user").expect("a name");
+                session.keys(Some((user, ScramCredentials::derive("secret", b"salt", 1))), "server", &mut replies)
+            }
+            Step::Ask(Question::Password(..) | Question::Disproved(_)) => {
+                session.authenticated(Authentication::Refused, &mut replies)
+            }
+            Step::Ask(Question::Proved(..)) => panic!("nobody knows the password"),
             Step::Ask(_) => session.answer(Verdict::Pass, &mut replies),
             Step::ReceiveData(transfer) => {
                 if transfer.is_first() {

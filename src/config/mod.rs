@@ -47,7 +47,6 @@ pub use ringpost::{
 };
 pub use server::auth::AuthSettings;
 pub use server::effective::{Effective, Origin, Row};
-pub use server::relay::IdentityMode;
 pub use server::tls::TlsSettings;
 pub use server::{Protocol, ProxySettings, ServerSettings};
 pub use usersrepository::UsersSettings;

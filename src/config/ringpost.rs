@@ -72,6 +72,10 @@ pub struct LimitSettings {
     pub errors: u32,
     /// `unknownCommands`: commands that are none and are let pass before the session ends; 0 for any number.
     pub unknown_commands: u32,
+    /// `authFailures`: AUTHs of a client that fail before the session ends; 0 for any number.
+    pub auth_failures: u32,
+    /// `authFailureDelay`: how long the answer to a failed AUTH is held back at least.
+    pub auth_failure_delay: Duration,
     /// `refuseEarlyTalkers`: a client that speaks before it is greeted is refused.
     pub refuse_early_talkers: bool,
 }
@@ -153,6 +157,8 @@ pub const KEYS: &[Key] = &[
     key("limits/withoutHeader").default("256"),
     key("limits/errors").default("20"),
     key("limits/unknownCommands").default("10"),
+    key("limits/authFailures").default("3"),
+    key("limits/authFailureDelay").default("1s"),
     key("limits/refuseEarlyTalkers").default("true"),
     key("timeouts/proxyHeader").default("5s"),
     key("timeouts/commandLine").default("5m"),
@@ -173,6 +179,9 @@ pub const KEYS: &[Key] = &[
     key("accept-inactive/@class"),
     key("accept-inactive/@key"),
 ];
+
+/// The longest time that the answer to a failed AUTH is held back.
+pub const FAILURE_DELAY_MOST: Duration = Duration::from_secs(30);
 
 /// Segments are written in whole blocks, so their size is a multiple of this.
 const BLOCK: u64 = 4096;
@@ -354,7 +363,17 @@ fn limits(section: &mut Section<'_>) -> LimitSettings {
         without_header: small(section, "limits/withoutHeader", 1, 1_000_000).unwrap_or(256),
         errors: small(section, "limits/errors", 0, 1_000_000).unwrap_or(20),
         unknown_commands: small(section, "limits/unknownCommands", 0, 1_000_000).unwrap_or(10),
+        auth_failures: small(section, "limits/authFailures", 0, 1_000_000).unwrap_or(3),
+        auth_failure_delay: section.read("limits/authFailureDelay", failure_delay).unwrap_or(Duration::from_secs(1)),
         refuse_early_talkers: section.read("limits/refuseEarlyTalkers", value::boolean).unwrap_or(true),
+    }
+}
+
+/// A client waits for it with its connection open.
+fn failure_delay(text: &str) -> Result<Duration, value::Expected> {
+    match value::duration(text)? {
+        delay if delay <= FAILURE_DELAY_MOST => Ok(delay),
+        _ => Err(format!("at most {} seconds", FAILURE_DELAY_MOST.as_secs())),
     }
 }
 

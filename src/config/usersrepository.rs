@@ -92,7 +92,9 @@ pub const KEYS: &[Key] = &[
     key("enableAliases").default("true").meaningless("James does not read it any more; aliases are mappings"),
     key("administratorId").often().waits(WITH_AUTH),
     key("administratorIds/administratorId").often().waits(WITH_AUTH),
-    key("verifyFailureDelay").default("0s").waits(WITH_AUTH),
+    key("verifyFailureDelay")
+        .default("0s")
+        .differently("limits/authFailureDelay of ringpost.xml is the least, 30 seconds are the most"),
     key("@ldapHost").waits(LDAP),
     key("@ldapHosts").waits(LDAP),
     key("@principal").waits(LDAP),

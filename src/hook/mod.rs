@@ -1,21 +1,34 @@
 //! The policy chain of a server: handlers in the order of its `handlerchain`, each of which may decide a question.
 
+mod identity;
 mod relay;
+mod replies;
 mod rewrite;
 mod valid_rcpt;
 
-use crate::directory::{Answer, Directory};
-use crate::mail::{EnhancedStatus, Mailbox, Reply, ReplyCode};
-use crate::smtp::server::question::{Question, Verdict};
+pub use self::identity::IdentityMode;
+
+use crate::directory::{Directory, Unavailable};
+use crate::mail::from::Authors;
+use crate::mail::{EnhancedStatus, Mailbox, Reply, ReplyCode, ReversePath};
+use crate::smtp::server::Peer;
+use crate::smtp::server::question::Verdict;
 
 /// A handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
     /// `fastfail.ValidRcptHandler`: users of our domains must exist.
     ValidRcpt,
-    /// `AuthRequiredToRelayRcptHook`: other domains are nothing we relay to.
+    /// `AuthRequiredToRelayRcptHook`: other domains are for clients that may relay.
     Relay,
+    /// `SenderAuthIdentifyVerificationHook`: senders are who they say they are.
+    Identity(IdentityMode),
+    /// `AuthRequiredHook`: nobody sends anything who may not relay.
+    AuthRequired,
 }
+
+/// What a handler says; nothing where the directory does not answer.
+type Opinion = Result<Verdict, Unavailable>;
 
 /// Handlers in order; the first that decides ends the chain.
 #[derive(Clone, Debug)]
@@ -29,35 +42,64 @@ impl Chain {
         Chain { handlers }
     }
 
-    /// What the chain says to a question of a session. A directory that does not answer is a reason to ask again later,
-    /// never to accept or to refuse for good.
-    pub async fn answer(&self, question: &Question, directory: &dyn Directory) -> Verdict {
-        let Question::Recipient(mailbox) = question else { return Verdict::Pass };
+    /// What the chain says to a sender. A directory that does not answer is a reason to ask again later, never to accept or to
+    /// refuse for good: here and everywhere.
+    pub async fn sender(&self, path: &ReversePath, peer: Peer<'_>, directory: &dyn Directory) -> Verdict {
+        for handler in &self.handlers {
+            let opinion = match handler {
+                Handler::Identity(mode) => identity::sender(*mode, path, peer, directory).await,
+                Handler::AuthRequired if !peer.may_relay() => Ok(Verdict::Deny(replies::authentication_required(0))),
+                Handler::AuthRequired | Handler::ValidRcpt | Handler::Relay => Ok(Verdict::Pass),
+            };
+            match opinion {
+                Ok(Verdict::Pass) => {}
+                Ok(verdict) => return verdict,
+                Err(Unavailable) => return Verdict::DenySoft(unavailable(path)),
+            }
+        }
+        Verdict::Pass
+    }
+
+    /// What the chain says to a recipient.
+    pub async fn recipient(&self, mailbox: &Mailbox, peer: Peer<'_>, directory: &dyn Directory) -> Verdict {
         let asked = match directory.known(mailbox) {
             Some(answer) => Ok(answer),
             None => directory.look_up(mailbox).await,
         };
         let Ok(answer) = asked else { return Verdict::DenySoft(unavailable(mailbox)) };
-        let opinions = self.handlers.iter().map(|handler| handler.recipient(mailbox, &answer));
+        let opinions = self.handlers.iter().map(|handler| match handler {
+            Handler::ValidRcpt => valid_rcpt::recipient(mailbox, &answer),
+            Handler::Relay => relay::recipient(&answer, peer),
+            Handler::Identity(_) | Handler::AuthRequired => Verdict::Pass,
+        });
         let decided = opinions.into_iter().find(|verdict| *verdict != Verdict::Pass);
         decided.unwrap_or_else(|| rewrite::recipient(mailbox, &answer))
     }
-}
 
-impl Handler {
-    fn recipient(self, mailbox: &Mailbox, answer: &Answer) -> Verdict {
-        match self {
-            Handler::ValidRcpt => valid_rcpt::recipient(mailbox, answer),
-            Handler::Relay => relay::recipient(answer),
+    /// Whether the chain wants to know whom a message of this client claims to be from.
+    pub fn asks_about_content(&self, peer: Peer<'_>) -> bool {
+        self.handlers.iter().any(|handler| matches!(handler, Handler::Identity(mode) if mode.asks_about_content(peer)))
+    }
+
+    /// What the chain says to a message that claims to be from these.
+    pub async fn message(&self, authors: &Authors, peer: Peer<'_>, directory: &dyn Directory) -> Verdict {
+        for handler in &self.handlers {
+            let Handler::Identity(mode) = handler else { continue };
+            match identity::authors(*mode, authors, peer, directory).await {
+                Ok(Verdict::Pass) => {}
+                Ok(verdict) => return verdict,
+                Err(Unavailable) => return Verdict::DenySoft(unavailable("the From field")),
+            }
         }
+        Verdict::Pass
     }
 }
 
 /// The directory did not answer (RFC 3463 §3.4: system not accepting network messages would be too much said).
-fn unavailable(mailbox: &Mailbox) -> Reply {
+fn unavailable(about: impl std::fmt::Display) -> Reply {
     Reply::new(
         ReplyCode::LOCAL_ERROR,
         EnhancedStatus::new(3, 0),
-        format!("Unexpected error for <{mailbox}>, try again later"),
+        format!("Unexpected error for <{about}>, try again later"),
     )
 }

@@ -1,19 +1,25 @@
-//! `AuthRequiredToRelayRcptHook`: mail for other domains is taken from clients that may relay, and here none may yet.
+//! `AuthRequiredToRelayRcptHook`: mail for other domains is taken from clients that may relay; and, as long as there is no way
+//! to bring it there, is refused for now even to them.
 
+use super::replies;
 use crate::directory::Answer;
-use crate::mail::{EnhancedStatus, Reply, ReplyCode};
+use crate::mail::{EnhancedStatus, Mailbox, Reply, ReplyCode};
+use crate::smtp::server::Peer;
 use crate::smtp::server::question::Verdict;
 
-/// Says nothing to recipients of our domains.
-pub fn recipient(answer: &Answer) -> Verdict {
+/// Says nothing to recipients of our domains, nor to clients that may relay.
+pub fn recipient(answer: &Answer, peer: Peer<'_>) -> Verdict {
     match answer {
         Answer::User | Answer::UnknownUser | Answer::Rewritten(_) | Answer::Refused(_) => Verdict::Pass,
-        Answer::OtherDomain => Verdict::Deny(relaying_denied()),
+        Answer::OtherDomain if peer.may_relay() => Verdict::Pass,
+        Answer::OtherDomain if peer.offered_auth => Verdict::Deny(replies::authentication_required(1)),
+        Answer::OtherDomain => Verdict::Deny(replies::relaying_denied()),
     }
 }
 
-/// RFC 5321 §4.2.2 550, RFC 3463 X.7.1: delivery not authorized.
-fn relaying_denied() -> Reply {
-    let text = "Requested action not taken: relaying denied";
-    Reply::new(ReplyCode::UNAVAILABLE, EnhancedStatus::new(7, 1), text)
+/// The last word on a recipient of another domain.
+pub fn no_way_out(mailbox: &Mailbox) -> Verdict {
+    let text = format!("Mail for <{mailbox}> goes to another domain, which is not possible yet");
+    // RFC 3463 X.4.0: other or undefined network or routing status.
+    Verdict::DenySoft(Reply::new(ReplyCode::LOCAL_ERROR, EnhancedStatus::new(4, 0), text))
 }

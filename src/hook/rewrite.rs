@@ -2,18 +2,19 @@
 //! before anything is accepted).
 
 use crate::directory::{Answer, Place, Target};
-use crate::mail::{EnhancedStatus, Mailbox, Reply, ReplyCode};
+use crate::mail::{Mailbox, Reply};
 use crate::smtp::server::question::Verdict;
 
-/// Says nothing to recipients that nobody rewrote. A target of another domain could not be reached yet, so such a recipient is
+/// Says nothing to recipients of ours that nobody rewrote. A target of another domain could not be reached yet, so such a recipient is
 /// refused for now: nothing is accepted into nowhere. A target that is nobody's is left out while others remain.
 pub fn recipient(mailbox: &Mailbox, answer: &Answer) -> Verdict {
     match answer {
-        Answer::User | Answer::UnknownUser | Answer::OtherDomain => Verdict::Pass,
+        Answer::User | Answer::UnknownUser => Verdict::Pass,
+        Answer::OtherDomain => super::relay::no_way_out(mailbox),
         Answer::Refused(reply) if reply.code().class() == 4 => Verdict::DenySoft(Reply::clone(reply)),
         Answer::Refused(reply) => Verdict::Deny(Reply::clone(reply)),
         Answer::Rewritten(targets) if targets.iter().any(|target| target.place == Place::OtherDomain) => {
-            Verdict::DenySoft(no_way_out(mailbox))
+            super::relay::no_way_out(mailbox)
         }
         Answer::Rewritten(targets) => {
             let users: Vec<Mailbox> = targets.iter().filter(is_user).map(|target| target.mailbox.clone()).collect();
@@ -28,12 +29,6 @@ pub fn recipient(mailbox: &Mailbox, answer: &Answer) -> Verdict {
 
 fn is_user(target: &&Target) -> bool {
     target.place == Place::User
-}
-
-/// RFC 3463 X.4.0: other or undefined network or routing status.
-fn no_way_out(mailbox: &Mailbox) -> Reply {
-    let text = format!("Mail for <{mailbox}> goes to another domain, which is not possible yet");
-    Reply::new(ReplyCode::LOCAL_ERROR, EnhancedStatus::new(4, 0), text)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod counts;
 pub mod metal;
 pub mod handover;
 pub mod sim;
+pub mod strikes;
 pub mod vitals;
 pub mod wait;
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Mailbox, MessageId, ReversePath, SessionId, Tls};
+use super::{Mailbox, MessageId, ReversePath, SessionId, Tls, Username};
 
 /// The protocol a message came in by: what it says after `with` in its Received field (RFC 3848, RFC 6531 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Client {
     pub protocol: Protocol,
     /// What it was secured with, if it was.
     pub tls: Option<Tls>,
+    /// Whom it has proved to be, if it did (RFC 4954).
+    pub user: Option<Username>,
 }
 
 /// What travels with a message outside its content (RFC 5321 §2.3.1), and who brought it when.

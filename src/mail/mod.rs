@@ -5,6 +5,7 @@
 pub mod address;
 pub mod date;
 pub mod envelope;
+pub mod from;
 pub mod id;
 pub mod limits;
 pub mod network;

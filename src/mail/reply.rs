@@ -19,10 +19,14 @@ impl ReplyCode {
     pub const READY: ReplyCode = ReplyCode(220);
     /// Service closing transmission channel.
     pub const CLOSING: ReplyCode = ReplyCode(221);
+    /// Authentication succeeded (RFC 4954 §6).
+    pub const AUTHENTICATED: ReplyCode = ReplyCode(235);
     /// Requested mail action okay, completed.
     pub const OK: ReplyCode = ReplyCode(250);
     /// Cannot VRFY user, but will accept message and attempt delivery.
     pub const CANNOT_VERIFY: ReplyCode = ReplyCode(252);
+    /// Continue the exchange (RFC 4954 §4).
+    pub const CONTINUE: ReplyCode = ReplyCode(334);
     /// Start mail input.
     pub const START_MAIL_INPUT: ReplyCode = ReplyCode(354);
     /// Service not available, closing transmission channel.
@@ -31,6 +35,8 @@ impl ReplyCode {
     pub const LOCAL_ERROR: ReplyCode = ReplyCode(451);
     /// Requested action not taken: insufficient system storage.
     pub const INSUFFICIENT_STORAGE: ReplyCode = ReplyCode(452);
+    /// Temporary authentication failure (RFC 4954 §6).
+    pub const AUTHENTICATION_LATER: ReplyCode = ReplyCode(454);
     /// Syntax error, command unrecognized.
     pub const UNRECOGNIZED: ReplyCode = ReplyCode(500);
     /// Syntax error in parameters or arguments.
@@ -39,6 +45,14 @@ impl ReplyCode {
     pub const NOT_IMPLEMENTED: ReplyCode = ReplyCode(502);
     /// Bad sequence of commands.
     pub const BAD_SEQUENCE: ReplyCode = ReplyCode(503);
+    /// Command parameter not implemented.
+    pub const PARAMETER_NOT_IMPLEMENTED: ReplyCode = ReplyCode(504);
+    /// Authentication required (RFC 4954 §6).
+    pub const AUTHENTICATION_REQUIRED: ReplyCode = ReplyCode(530);
+    /// Authentication credentials invalid (RFC 4954 §6).
+    pub const AUTHENTICATION_FAILED: ReplyCode = ReplyCode(535);
+    /// Encryption required for requested authentication mechanism.
+    pub const ENCRYPTION_REQUIRED: ReplyCode = ReplyCode(538);
     /// Requested action not taken: mailbox unavailable, or refused for policy reasons.
     pub const UNAVAILABLE: ReplyCode = ReplyCode(550);
     /// Requested mail action aborted: exceeded storage allocation.

@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use super::channel::{Channel, End};
 use super::core::{Core, Server};
+use super::login::{Applicant, Told, outcome};
 use super::pace::{Doing, Pace};
 use super::spooler::Fate;
 use crate::control::journal::Level;
 use crate::delivery::Delivered;
 use crate::io::Machine;
+use crate::mail::from::FromScanner;
 use crate::mail::{Content, Envelope, Reply, SessionId};
 use crate::smtp::data::{BodyScanner, DataDecoder};
 use crate::smtp::line::LineReader;
 use crate::smtp::received::write_received;
 use crate::smtp::server::Session;
-use crate::smtp::server::question::{Interrupt, Question, Refusal, Step, Transfer, Verdict};
+use crate::smtp::server::question::{Authentication, Interrupt, Question, Refusal, Step, Transfer, Verdict};
 use crate::smtp::server::replies;
 use crate::smtp::server::settings::Service;
 use crate::spool::{Committed, Incoming, StoreError};
@@ -64,6 +66,8 @@ struct Receiving<M: Machine> {
     /// Where it is kept; `Err` once that failed or was in vain, while the rest of the content is still to be read.
     incoming: Result<Incoming<M>, Discarded>,
     scanner: Scanner,
+    /// Whom it says it is from, where that is asked.
+    from: Option<FromScanner>,
 }
 
 /// Why content is no longer kept.
@@ -148,7 +152,7 @@ impl<M: Machine> Connection<M> {
         loop {
             step = match step {
                 Step::Receive => self.receive().await?,
-                Step::Ask(question) => self.ask(&question).await,
+                Step::Ask(question) => self.ask(question).await,
                 Step::ReceiveData(transfer) => self.receive_data(transfer).await?,
                 Step::Store => self.store().await,
                 Step::StartTls => self.session.refuse_tls(&mut self.replies),
@@ -191,25 +195,72 @@ impl<M: Machine> Connection<M> {
         }
     }
 
-    async fn ask(&mut self, question: &Question) -> Step {
-        let verdict = match self.room_for(question) {
-            Verdict::Pass => self.server.chain.answer(question, &*self.core.directory).await,
-            refused => refused,
+    async fn ask(&mut self, question: Question) -> Step {
+        let (peer, directory) = (self.session.peer(), &*self.core.directory);
+        let chain = &self.server.chain;
+        let verdict = match &question {
+            Question::Sender { reverse_path, declared_octets } => match self.room_for(*declared_octets) {
+                Verdict::Pass => chain.sender(reverse_path, peer, directory).await,
+                refused => refused,
+            },
+            Question::Recipient(mailbox) => chain.recipient(mailbox, peer, directory).await,
+            Question::Message => match self.message.as_ref().and_then(|message| message.from.as_ref()) {
+                Some(from) => chain.message(&from.authors(), peer, directory).await,
+                None => Verdict::Pass,
+            },
+            _ => return Box::pin(self.log_in(question)).await,
         };
         if let Verdict::Deny(reply) | Verdict::DenySoft(reply) | Verdict::Disconnect(reply) = &verdict {
-            match question {
+            match &question {
                 Question::Sender { reverse_path, .. } => {
-                    self.note_refusal(&[("from", &format_args!("<{reverse_path}>"))], reply)
+                    self.note_refusal(&[("from", &format_args!("<{reverse_path}>"))], reply);
                 }
                 Question::Recipient(mailbox) => self.note_refusal(&[("to", &format_args!("<{mailbox}>"))], reply),
+                _ => self.note_refused_message(&reply.to_string()),
             }
         }
         self.session.answer(verdict, &mut self.replies)
     }
 
+    /// Answers what AUTH asks; what failed is answered late.
+    async fn log_in(&mut self, question: Question) -> Step {
+        let peer = self.session.peer();
+        let by = Applicant {
+            client: self.client.ip(),
+            authorized: peer.authorized,
+            now: (self.core.machine.wall_clock() / 1_000_000) as u32,
+        };
+        let result = match self.server.logins.answer(question, by, &*self.core.directory).await {
+            Some(Told::Keys(keys)) => {
+                let nonce = format!("{:016x}{:016x}", self.core.machine.secret(), self.core.machine.secret());
+                return self.session.keys(keys, &nonce, &mut self.replies);
+            }
+            Some(Told::Authenticated(result)) => result,
+            None => Authentication::Unavailable,
+        };
+        let (mechanism, name) = self.session.attempt().map_or(("", ""), |(mechanism, name)| (mechanism.name(), name));
+        let proved = matches!(result, Authentication::Proved(_));
+        let (level, event) =
+            if proved { (Level::Session, "authenticated") } else { (Level::Info, "not-authenticated") };
+        self.core.note(
+            level,
+            event,
+            &[
+                ("session", &self.id),
+                ("client", &self.client),
+                ("user", &name),
+                ("mechanism", &mechanism),
+                ("why", outcome(&result)),
+            ],
+        );
+        if !proved {
+            self.core.machine.sleep(self.server.logins.failure_delay).await;
+        }
+        self.session.authenticated(result, &mut self.replies)
+    }
+
     /// Whether the spool has room, which is asked when a sender is named (RFC 1870 §6.1, RFC 5321 §4.2.2 452).
-    fn room_for(&self, question: &Question) -> Verdict {
-        let Question::Sender { declared_octets, .. } = question else { return Verdict::Pass };
+    fn room_for(&self, declared_octets: Option<u64>) -> Verdict {
         match self.core.spool.admits(declared_octets.unwrap_or(0)) {
             Ok(()) => Verdict::Pass,
             Err(StoreError::Full) => Verdict::DenySoft(replies::spool_full()),
@@ -248,17 +299,17 @@ impl<M: Machine> Connection<M> {
             true => self.session.chunk_ended(&content, &mut self.replies),
             false => self.session.data_ended(&content, &mut self.replies),
         };
-        if !more_to_come && step != Step::Store {
-            self.note_refused_message(&content, before);
+        if !more_to_come && !matches!(step, Step::Store | Step::Ask(_)) {
+            let reply = String::from_utf8_lossy(self.replies.get(before..).unwrap_or_default()).into_owned();
+            // Over LMTP it stands there for each recipient.
+            self.note_refused_message(reply.lines().next().unwrap_or_default());
         }
         Ok(step)
     }
 
-    fn note_refused_message(&mut self, content: &Content, replies_before: usize) {
+    fn note_refused_message(&mut self, reply: &str) {
         let Some(message) = self.message.take() else { return };
-        let reply = String::from_utf8_lossy(&self.replies[replies_before..]);
-        // Over LMTP it stands there for each recipient.
-        let reply = reply.lines().next().unwrap_or_default();
+        let content = message.scanner.content();
         self.core.note(
             Level::Info,
             "refused",
@@ -283,8 +334,10 @@ impl<M: Machine> Connection<M> {
             Transfer::Chunk { .. } | Transfer::Discard { .. } => Scanner::Body(BodyScanner::new()),
         };
         let incoming = Ok(self.core.spool.incoming(envelope.clone()));
-        let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner };
+        let from = self.server.chain.asks_about_content(self.session.peer()).then(FromScanner::default);
+        let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner, from: None };
         message.keep(&trace, false).await;
+        message.from = from;
         self.message = Some(message);
         self.pace.content_begins();
     }
@@ -453,6 +506,9 @@ impl<M: Machine> Connection<M> {
 impl<M: Machine> Receiving<M> {
     /// Keeps content, unless it is not kept any more. The rest of it is read in any case, so that the dialogue stays in step.
     async fn keep(&mut self, octets: &[u8], too_big: bool) {
+        if let Some(from) = &mut self.from {
+            from.scan(octets);
+        }
         let Ok(incoming) = &mut self.incoming else { return };
         if too_big {
             self.incoming = Err(Discarded::TooBig);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::buffers::Buffers;
 use super::gate::Gate;
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::patience::Patience;
 use super::spooler::Spooler;
@@ -59,6 +60,8 @@ pub struct Server {
     pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
+    /// Who is believed.
+    pub logins: Logins,
 }
 
 impl<M: Machine> Core<M> {

@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod acceptor;
+pub mod backoff;
 mod buffers;
 mod channel;
 pub mod connection;
@@ -16,6 +17,7 @@ mod fleet;
 pub mod gate;
 mod holdings;
 mod input;
+pub mod login;
 pub mod pace;
 pub mod patience;
 pub mod placement;

@@ -1,7 +1,11 @@
 //! What the configuration says about a server's sessions, in the words of the session.
 
+use crate::config::handlerchain::CoreHandlers;
+use crate::config::server::auth::{Announce, Mechanism};
 use crate::config::{Configuration, Protocol, ServerSettings};
-use crate::smtp::server::settings::{Service, Settings};
+use crate::hook::{Chain, Handler, IdentityMode};
+use crate::smtp::sasl;
+use crate::smtp::server::settings::{Auth, Service, Settings};
 
 /// The settings of the sessions of one server.
 pub fn session_settings(configuration: &Configuration, server: &ServerSettings) -> Settings {
@@ -23,6 +27,41 @@ pub fn session_settings(configuration: &Configuration, server: &ServerSettings) 
         max_unknown_commands: limits.unknown_commands,
         refuse_early_talkers: limits.refuse_early_talkers,
         start_tls: false,
+        auth: auth(server, limits.auth_failures),
+        authorized: server.authorized_addresses.clone(),
+        asks_about_content: server.identity != IdentityMode::Disabled,
         disabled_features: server.disabled_features.as_slice().into(),
     }
+}
+
+/// AUTH; `None` where nobody may use it.
+fn auth(server: &ServerSettings, max_failures: u32) -> Option<Auth> {
+    let always = match server.auth.announce {
+        Announce::Never => return None,
+        Announce::Always => true,
+        Announce::ForUnauthorizedAddresses => false,
+    };
+    let named = |mechanism: &Mechanism| match mechanism {
+        Mechanism::Login => vec![sasl::Mechanism::Login],
+        Mechanism::Plain => vec![sasl::Mechanism::Plain],
+        // The one that is bound to the channel is the better one, so it is named first.
+        Mechanism::ScramSha256 => vec![sasl::Mechanism::ScramSha256Plus, sasl::Mechanism::ScramSha256],
+        Mechanism::OAuthBearer | Mechanism::XOAuth2 => Vec::new(),
+    };
+    let mechanisms = server.auth.mechanisms.iter().flat_map(named).collect();
+    let here = server.handlers.core == CoreHandlers::Smtp;
+    here.then_some(Auth { always, require_tls: server.auth.require_ssl, mechanisms, max_failures })
+}
+
+/// The policy of a server. Recipients are checked and relaying is refused whether or not the chain names the handlers; the order
+/// is James'.
+pub fn chain(server: &ServerSettings) -> Chain {
+    let mut handlers = vec![Handler::ValidRcpt, Handler::Relay];
+    if server.protocol == Protocol::Smtp {
+        handlers.push(Handler::Identity(server.identity));
+        if server.auth.required {
+            handlers.push(Handler::AuthRequired);
+        }
+    }
+    Chain::new(handlers)
 }

@@ -15,6 +15,7 @@ use super::buffers::Buffers;
 use super::core::{Core, Server};
 use super::figures::{Figures, Snapshot};
 use super::gate::Gate;
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::client::Client;
@@ -48,6 +49,8 @@ pub struct ServerPlan {
     pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
+    /// Who is believed.
+    pub logins: Logins,
     /// Where it listens on this shard.
     pub listeners: Vec<BoundListener>,
 }
@@ -220,8 +223,8 @@ impl Shard {
     /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
     fn accept(&mut self) -> Vec<Rc<Server>> {
         let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
-            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, listeners } = plan;
-            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate });
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, logins, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, logins });
             for listener in listeners {
                 let accepting =
                     accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());

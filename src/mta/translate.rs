@@ -2,24 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
+use super::backoff::Backoff;
 use super::core::Limit;
 use super::error::{Error, start_error};
 use super::gate::{Gate, PerClient};
 use super::holdings::{Listeners, enabled};
+use super::login::Logins;
 use super::pace::Timeouts;
 use super::placement::Wish;
 use super::requirements;
-use super::settings::session_settings;
+use super::settings::{chain, session_settings};
 use super::shard::ServerPlan;
 use super::spooler;
+use crate::config::ringpost::FAILURE_DELAY_MOST;
 use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
 use crate::control::journal::Level;
 use crate::control::logger::Format;
 use crate::control::space;
 use crate::delivery::Retry;
 use crate::directory::Listed;
-use crate::hook::{Chain, Handler};
 use crate::io::counts::Counts;
 use crate::io::metal::BoundListener;
 use crate::mail::{Domain, Mailbox};
@@ -68,6 +71,8 @@ pub struct Common<'a> {
     pub free_octets: Arc<AtomicU64>,
     /// Who is let in by each server, over all shards.
     gates: Vec<Gate>,
+    /// Who is believed by all servers.
+    logins: Logins,
 }
 
 impl<'a> Common<'a> {
@@ -89,10 +94,14 @@ impl<'a> Common<'a> {
         };
         let host = enabled(configuration).next().map_or("localhost", |server| &server.hello_name).into();
         let gates = gates(configuration);
+        let logins = Logins {
+            backoff: Arc::new(Backoff::new(ringpost.limits.ipv6_prefix)),
+            failure_delay: failure_delay(configuration),
+        };
         let directory = &ringpost.spool.directory;
         let octets = space::free_octets(directory).map_err(start_error("the watch over the spool's disk"))?;
         let free_octets = Arc::new(AtomicU64::new(octets));
-        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, gates, free_octets })
+        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, gates, logins, free_octets })
     }
 
     /// The servers as one shard gets them.
@@ -105,14 +114,20 @@ impl<'a> Common<'a> {
         ServerPlan {
             name: server.name.as_str().into(),
             settings: Arc::new(session_settings(self.configuration, server)),
-            // Recipients are checked and relaying is refused whether or not the chain names the handlers.
-            chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
+            chain: chain(server),
             idle_timeout: server.idle_timeout,
             graceful: server.graceful_shutdown,
             gate: gate.clone(),
+            logins: self.logins.clone(),
             listeners,
         }
     }
+}
+
+/// The longer of James' `verifyFailureDelay` and our own, within bounds.
+fn failure_delay(configuration: &Configuration) -> Duration {
+    let james = configuration.users.as_ref().map_or(Duration::ZERO, |users| users.verify_failure_delay);
+    james.max(configuration.ringpost.limits.auth_failure_delay).min(FAILURE_DELAY_MOST)
 }
 
 /// What the servers ask for of cores and threads.

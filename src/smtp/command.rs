@@ -31,11 +31,13 @@ pub enum Verb {
     Quit,
     /// RFC 3207.
     StartTls,
+    /// RFC 4954.
+    Auth,
 }
 
 impl Verb {
     /// Every command, in the order of this list.
-    pub const ALL: [Verb; 14] = [
+    pub const ALL: [Verb; 15] = [
         Verb::Helo,
         Verb::Ehlo,
         Verb::Lhlo,
@@ -50,6 +52,7 @@ impl Verb {
         Verb::Help,
         Verb::Quit,
         Verb::StartTls,
+        Verb::Auth,
     ];
 
     /// The word, in capitals.
@@ -69,6 +72,7 @@ impl Verb {
             Verb::Help => "HELP",
             Verb::Quit => "QUIT",
             Verb::StartTls => "STARTTLS",
+            Verb::Auth => "AUTH",
         }
     }
 

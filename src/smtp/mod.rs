@@ -10,4 +10,5 @@ pub mod grammar;
 pub mod line;
 pub mod parameter;
 pub mod received;
+pub mod sasl;
 pub mod server;

@@ -40,17 +40,19 @@ fn security(client: &Client) -> String {
     client.tls.as_ref().map(line).unwrap_or_default()
 }
 
-/// The name after `with` (RFC 3848, RFC 6531 §4.3). Who said HELO has none that tells of TLS.
+/// The name after `with` (RFC 3848, RFC 6531 §4.3). Who said HELO has none that tells of TLS, unless it used AUTH, which is an
+/// extension after all.
 fn with(envelope: &Envelope) -> String {
-    let Client { protocol, tls, .. } = &envelope.client;
+    let Client { protocol, tls, user, .. } = &envelope.client;
     let name = match (protocol, envelope.smtputf8) {
-        (Protocol::Smtp, false) => return "SMTP".to_owned(),
-        (Protocol::Esmtp, false) => "ESMTP",
+        (Protocol::Smtp, false) if user.is_none() => return "SMTP".to_owned(),
+        (Protocol::Smtp | Protocol::Esmtp, false) => "ESMTP",
         (Protocol::Lmtp, false) => "LMTP",
         (Protocol::Smtp | Protocol::Esmtp, true) => "UTF8SMTP",
         (Protocol::Lmtp, true) => "UTF8LMTP",
     };
-    format!("{name}{}", if tls.is_some() { "S" } else { "" })
+    let (secured, authenticated) = (tls.is_some(), user.is_some());
+    format!("{name}{}{}", if secured { "S" } else { "" }, if authenticated { "A" } else { "" })
 }
 
 /// What the client said it is called; its address where it said nothing.
@@ -71,7 +73,7 @@ fn name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, CipherSuite, MessageId, ReversePath, SessionId, TlsVersion};
+    use crate::mail::{BodyType, CipherSuite, MessageId, ReversePath, SessionId, TlsVersion, Username};
 
     fn envelope(address: &str, helo: &str, recipients: &[&str]) -> Envelope {
         Envelope {
@@ -87,6 +89,7 @@ mod tests {
                 helo: helo.into(),
                 protocol: Protocol::Esmtp,
                 tls: None,
+                user: None,
             },
         }
     }
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_told_of() {
+    fn tls_and_auth_are_told_of() {
         let mut envelope = envelope("192.0.2.1:25", "client.example", &["a@b", "b@b"]);
         let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").unwrap();
         envelope.client.tls = Some(Tls { version: TlsVersion::Tls13, cipher });
@@ -144,6 +147,12 @@ mod tests {
         assert!(written(&envelope).contains("with UTF8LMTPS id "));
         envelope.client.protocol = Protocol::Esmtp;
         assert!(written(&envelope).contains("with UTF8SMTPS id "));
+        envelope.client.user = Username::parse("you").ok();
+        assert!(written(&envelope).contains("with UTF8SMTPSA id "));
+        (envelope.client.tls, envelope.smtputf8) = (None, false);
+        assert!(written(&envelope).contains("with ESMTPA id "));
+        envelope.client.protocol = Protocol::Smtp;
+        assert!(written(&envelope).contains("with ESMTPA id "));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::mail::{
     BodyType, CipherSuite, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId, Tls, TlsVersion,
+    Username,
 };
 
 /// The octets are no record of ours.
@@ -74,6 +75,9 @@ pub fn put_text(text: &str, to: &mut Vec<u8>) {
 /// Beside the protocol: version and cipher suite of TLS follow.
 const SECURED: u8 = 0x80;
 
+/// Beside the protocol: the name of the user follows, behind what is said of TLS.
+const AUTHENTICATED: u8 = 0x40;
+
 /// Appends `envelope`, without its id: that stands in the record's header.
 pub fn encode_envelope(envelope: &Envelope, to: &mut Vec<u8>) {
     to.extend_from_slice(&envelope.session.0.to_le_bytes());
@@ -81,10 +85,14 @@ pub fn encode_envelope(envelope: &Envelope, to: &mut Vec<u8>) {
     to.push(envelope.body as u8);
     to.push(u8::from(envelope.smtputf8));
     let secured = if envelope.client.tls.is_some() { SECURED } else { 0 };
-    to.push(envelope.client.protocol as u8 | secured);
+    let authenticated = if envelope.client.user.is_some() { AUTHENTICATED } else { 0 };
+    to.push(envelope.client.protocol as u8 | secured | authenticated);
     if let Some(Tls { version, cipher }) = envelope.client.tls {
         to.extend_from_slice(&version.number().to_le_bytes());
         to.extend_from_slice(&cipher.number().to_le_bytes());
+    }
+    if let Some(user) = &envelope.client.user {
+        put_text(user.as_str(), to);
     }
     match envelope.client.address.ip() {
         IpAddr::V4(address) => to.extend_from_slice(&address.to_ipv6_mapped().octets()),
@@ -114,16 +122,17 @@ pub fn decode_envelope(cursor: &mut Cursor<'_>, id: MessageId) -> Result<Envelop
     };
     let smtputf8 = cursor.u8()? != 0;
     let how = cursor.u8()?;
-    let protocol = match how & !SECURED {
+    let protocol = match how & !(SECURED | AUTHENTICATED) {
         0 => Protocol::Smtp,
         1 => Protocol::Esmtp,
         2 => Protocol::Lmtp,
         _ => return Err(Malformed),
     };
     let tls = if how & SECURED == 0 { None } else { Some(tls(cursor)?) };
+    let user = if how & AUTHENTICATED == 0 { None } else { Some(user(cursor)?) };
     let address = IpAddr::from(cursor.array::<16>()?).to_canonical();
     let address = SocketAddr::new(address, cursor.u16()?);
-    let client = Client { address, helo: cursor.text()?.into(), protocol, tls };
+    let client = Client { address, helo: cursor.text()?.into(), protocol, tls, user };
     let reverse_path = match cursor.text()? {
         "" => ReversePath::Null,
         text => ReversePath::Mailbox(mailbox(text)?),
@@ -140,6 +149,10 @@ fn tls(cursor: &mut Cursor<'_>) -> Result<Tls, Malformed> {
     let version = TlsVersion::numbered(cursor.u16()?).ok_or(Malformed)?;
     let cipher = CipherSuite::numbered(cursor.u16()?).ok_or(Malformed)?;
     Ok(Tls { version, cipher })
+}
+
+fn user(cursor: &mut Cursor<'_>) -> Result<Username, Malformed> {
+    Username::parse(cursor.text()?).map_err(|_| Malformed)
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, Malformed> {

@@ -378,6 +378,7 @@ mod tests {
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
                 tls: None,
+                user: None,
             },
         }
     }

@@ -431,7 +431,9 @@ pub fn outcomes(header: &Header, record: &[u8]) -> Result<Vec<Outcome>, Malforme
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, CipherSuite, Client, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion};
+    use crate::mail::{
+        BodyType, CipherSuite, Client, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion, Username,
+    };
     use crate::spool::outcome::OutcomeResult;
     use proptest::prelude::*;
 
@@ -451,6 +453,7 @@ mod tests {
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
                 tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
+                user: Username::parse("you@example.org").ok(),
             },
         }
     }

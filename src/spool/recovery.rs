@@ -221,6 +221,7 @@ mod tests {
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
                 tls: None,
+                user: None,
             },
         }
     }

@@ -15,12 +15,20 @@
 //! may have), `users` (of the domain localhost), `client` (its address), `store` (what becomes of every message: `full`,
 //! `closed`, `busy`, `failed`, `rejected`) and `mailbox` (what becomes of one user's: `alice mailbox-full`).
 //!
+//! Of those who authenticate: `announce`, `requireSSL`, `authRequired`, `authFailures`, `saslMechanisms` (by their SASL names),
+//! `authorizedAddresses` (one network each), `verifyIdentity`, `socketTLS`, and what the directory knows: `password`, `sender`
+//! (a user and an address it may send from), `administrator`, `domain` (one more of ours), `directory down`. This server's nonce
+//! in SCRAM is always `server`.
+//!
 //! In what is sent `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` stand for one octet each, and `\{text*9}` for nine times the
 //! text. In what is expected `<id>` stands for the name of any message. Every line that the server sends is written down.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use ringpost::hook::IdentityMode;
+use ringpost::mail::{Network, Networks};
+use ringpost::smtp::sasl::Mechanism;
 use ringpost::smtp::server::settings::Feature;
 
 /// A file, read.
@@ -52,6 +60,22 @@ pub struct Setup {
     pub disabled_features: Vec<Feature>,
     pub start_tls: bool,
     pub socket_tls: bool,
+    /// Whether AUTH is announced to all; `None` where there is none.
+    pub auth_always: Option<bool>,
+    pub auth_requires_tls: bool,
+    pub auth_required: bool,
+    pub mechanisms: Vec<Mechanism>,
+    pub max_failures: u32,
+    pub authorized: Networks,
+    pub identity: IdentityMode,
+    /// Users, whole addresses, and their passwords.
+    pub passwords: Vec<(String, String)>,
+    /// Users and addresses beside their own that they may send from.
+    pub senders: Vec<(String, String)>,
+    pub administrators: Vec<String>,
+    /// Domains of ours, the first of which is that of the users.
+    pub domains: Vec<String>,
+    pub directory_down: bool,
     /// Users of the domain `localhost`.
     pub users: Vec<String>,
     /// What becomes of every message instead of being stored.
@@ -75,6 +99,18 @@ impl Default for Setup {
             disabled_features: Vec::new(),
             start_tls: false,
             socket_tls: false,
+            auth_always: None,
+            auth_requires_tls: true,
+            auth_required: false,
+            mechanisms: vec![Mechanism::Login, Mechanism::Plain],
+            max_failures: 3,
+            authorized: Networks::default(),
+            identity: IdentityMode::Disabled,
+            passwords: Vec::new(),
+            senders: Vec::new(),
+            administrators: Vec::new(),
+            domains: vec!["localhost".into()],
+            directory_down: false,
             users: vec!["you".into(), "postmaster".into()],
             store: None,
             mailboxes: Vec::new(),
@@ -97,12 +133,52 @@ impl Setup {
             "disabledFeatures" => self.disabled_features.push(feature(value)?),
             "users" => self.users = value.split(' ').map(String::from).collect(),
             "store" => self.store = Some(value.into()),
-            "mailbox" => self.mailboxes.push(value.split_once(' ').map(|(user, fate)| (user.into(), fate.into()))?),
+            "mailbox" => self.mailboxes.push(pair(value)?),
             "client" => self.client = value.into(),
+            "socketTLS" => self.socket_tls = true,
+            "announce" => {
+                self.auth_always = match value {
+                    "always" => Some(true),
+                    "forUnauthorizedAddresses" => Some(false),
+                    "never" => None,
+                    _ => return None,
+                }
+            }
+            "requireSSL" => self.auth_requires_tls = value.parse().ok()?,
+            "authRequired" => self.auth_required = value.parse().ok()?,
+            "authFailures" => self.max_failures = value.parse().ok()?,
+            "saslMechanisms" => {
+                self.mechanisms = value.split(' ').map(Mechanism::named).collect::<Option<_>>()?;
+            }
+            "authorizedAddresses" => self.authorized.0.push(network(value)?),
+            "verifyIdentity" => self.identity = identity(value)?,
+            "password" => self.passwords.push(pair(value)?),
+            "sender" => self.senders.push(pair(value)?),
+            "administrator" => self.administrators.push(value.into()),
+            "domain" => self.domains.push(value.into()),
+            "directory" => self.directory_down = value == "down",
             _ => return None,
         }
         Some(())
     }
+}
+
+fn pair(value: &str) -> Option<(String, String)> {
+    value.split_once(' ').map(|(first, second)| (first.into(), second.into()))
+}
+
+fn identity(word: &str) -> Option<IdentityMode> {
+    Some(match word {
+        "strict" => IdentityMode::Strict,
+        "relaxed" => IdentityMode::Relaxed,
+        "disabled" => IdentityMode::Disabled,
+        _ => return None,
+    })
+}
+
+fn network(text: &str) -> Option<Network> {
+    let (address, prefix) = text.split_once('/')?;
+    Network::new(address.parse().ok()?, prefix.parse().ok()?)
 }
 
 fn feature(keyword: &str) -> Option<Feature> {

@@ -1,16 +1,24 @@
 //! A session driven in memory, with a policy and a store that do no I/O.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_lite::future::block_on;
+use ringpost::directory::{Answer, Directory, Listed, Login, Pending, Proof, Scram, Unavailable};
+use ringpost::hook::{Chain, Handler, IdentityMode};
+use ringpost::mail::from::FromScanner;
 use ringpost::mail::{
-    CipherSuite, Content, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Reply, ReplyCode, SessionId, Tls,
-    TlsVersion,
+    CipherSuite, Content, Domain, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Password, Reply, ReplyCode,
+    SessionId, Tls, TlsVersion, Username,
 };
+use ringpost::mta::backoff::Backoff;
+use ringpost::mta::login::{Applicant, Logins, Told};
 use ringpost::smtp::data::{BodyScanner, DataDecoder};
 use ringpost::smtp::line::LineReader;
-use ringpost::smtp::server::question::{Question, Refusal, Step, Transfer, Verdict};
-use ringpost::smtp::server::settings::{Service, Settings};
+use ringpost::smtp::server::question::{Authentication, Question, Refusal, Step, Transfer, Verdict};
+use ringpost::smtp::server::settings::{Auth, Service, Settings};
 use ringpost::smtp::server::{Secured, Session};
 
 use super::dialogue::Setup;
@@ -44,6 +52,11 @@ pub struct Driver {
     setup: Setup,
     lines: LineReader,
     mode: Mode,
+    chain: Chain,
+    directory: Listed,
+    logins: Logins,
+    /// Who has proved to be whom, in order.
+    pub proved: Vec<Username>,
     ids: IdSource,
     begun: Option<Envelope>,
     octets: Vec<u8>,
@@ -65,7 +78,78 @@ pub fn settings(setup: &Setup) -> Settings {
         max_unknown_commands: 10,
         refuse_early_talkers: true,
         start_tls: setup.start_tls,
+        auth: setup.auth_always.map(|always| Auth {
+            always,
+            require_tls: setup.auth_requires_tls,
+            mechanisms: setup.mechanisms.as_slice().into(),
+            max_failures: setup.max_failures,
+        }),
+        authorized: setup.authorized.clone(),
+        asks_about_content: setup.identity != IdentityMode::Disabled,
         disabled_features: setup.disabled_features.as_slice().into(),
+    }
+}
+
+/// The policy of a setup, in the order of James' core.
+pub fn chain(setup: &Setup) -> Chain {
+    let mut handlers = vec![Handler::ValidRcpt, Handler::Relay];
+    if !setup.lmtp {
+        handlers.push(Handler::Identity(setup.identity));
+        handlers.extend(setup.auth_required.then_some(Handler::AuthRequired));
+    }
+    Chain::new(handlers)
+}
+
+/// Who believes whom, with nothing to wait for.
+pub fn logins() -> Logins {
+    Logins { backoff: Arc::new(Backoff::new(64)), failure_delay: Duration::ZERO }
+}
+
+/// The users of a setup.
+pub fn directory(setup: &Setup) -> Listed {
+    let mailbox = |text: &str| Mailbox::parse_in(text, &setup.domains[0]).expect("a mailbox");
+    let user = |text: &str| Username::parse(text).expect("a user's name");
+    let domains = setup.domains.iter().map(|domain| Domain::parse(domain).expect("a domain"));
+    let mut listed = Listed::new(domains, setup.users.iter().map(|user| mailbox(user)));
+    for (name, password) in &setup.passwords {
+        listed = listed.with_password(mailbox(name), Password::new(password.as_str()).expect("a password"));
+    }
+    for (name, address) in &setup.senders {
+        listed = listed.with_sender(user(name), mailbox(address));
+    }
+    setup.administrators.iter().fold(listed, |listed, name| listed.with_administrator(user(name)))
+}
+
+/// A directory that does not answer.
+struct Down;
+
+impl Directory for Down {
+    fn known(&self, _: &Mailbox) -> Option<Answer> {
+        None
+    }
+
+    fn look_up<'a>(&'a self, _: &Mailbox) -> Pending<'a, Answer> {
+        Box::pin(ready(Err(Unavailable)))
+    }
+
+    fn verify<'a>(&'a self, _: Login) -> Pending<'a, Proof> {
+        Box::pin(ready(Err(Unavailable)))
+    }
+
+    fn scram<'a>(&'a self, _: &str) -> Pending<'a, Option<Scram>> {
+        Box::pin(ready(Err(Unavailable)))
+    }
+
+    fn may_send_as<'a>(&'a self, _: &Username, _: &Mailbox) -> Pending<'a, bool> {
+        Box::pin(ready(Err(Unavailable)))
+    }
+
+    fn act_for<'a>(&'a self, _: &Username, _: &str) -> Pending<'a, Option<Username>> {
+        Box::pin(ready(Err(Unavailable)))
+    }
+
+    fn is_local<'a>(&'a self, _: &Domain) -> Pending<'a, bool> {
+        Box::pin(ready(Err(Unavailable)))
     }
 }
 
@@ -77,6 +161,11 @@ impl Driver {
 
     /// The same with settings that come from elsewhere.
     pub fn with(settings: Settings, setup: &Setup) -> Driver {
+        Driver::under(settings, chain(setup), setup)
+    }
+
+    /// The same with a policy that comes from elsewhere.
+    pub fn under(settings: Settings, chain: Chain, setup: &Setup) -> Driver {
         let lines = LineReader::new(settings.max_line_octets);
         let client = SocketAddr::new(setup.client.parse().expect("an address"), 4025);
         let mut driver = Driver {
@@ -86,6 +175,10 @@ impl Driver {
             setup: setup.clone(),
             lines,
             mode: Mode::Lines,
+            chain,
+            directory: directory(setup),
+            logins: logins(),
+            proved: Vec::new(),
             ids: IdSource::new(0, 0),
             begun: None,
             octets: Vec::new(),
@@ -165,10 +258,7 @@ impl Driver {
             step = match step {
                 Step::Receive => return self.mode = Mode::Lines,
                 Step::Close => return self.mode = Mode::Closed,
-                Step::Ask(question) => {
-                    let verdict = self.decide(&question);
-                    self.session.answer(verdict, &mut self.sent)
-                }
+                Step::Ask(question) => self.ask(question),
                 Step::Store => self.store(),
                 Step::StartTls if more => self.session.refuse_tls(&mut self.sent),
                 Step::StartTls => {
@@ -199,19 +289,39 @@ impl Driver {
         }
     }
 
-    fn decide(&self, question: &Question) -> Verdict {
-        let Question::Recipient(recipient) = question else {
-            return Verdict::Pass;
+    /// What the policy and the directory say, as the real loop asks them.
+    fn ask(&mut self, question: Question) -> Step {
+        let (peer, directory): (_, &dyn Directory) =
+            (self.session.peer(), if self.setup.directory_down { &Down } else { &self.directory });
+        let verdict = match question {
+            Question::Sender { reverse_path, .. } => block_on(self.chain.sender(&reverse_path, peer, directory)),
+            Question::Recipient(mailbox) => block_on(self.chain.recipient(&mailbox, peer, directory)),
+            Question::Message => {
+                let mut scanner = FromScanner::default();
+                scanner.scan(&self.octets);
+                match self.chain.asks_about_content(peer) {
+                    true => block_on(self.chain.message(&scanner.authors(), peer, directory)),
+                    false => Verdict::Pass,
+                }
+            }
+            question => return self.log_in(question),
         };
-        if !recipient.domain().to_string().eq_ignore_ascii_case("localhost") {
-            let text = "Requested action not taken: relaying denied";
-            return Verdict::Deny(Reply::new(ReplyCode::UNAVAILABLE, EnhancedStatus::new(7, 1), text));
+        self.session.answer(verdict, &mut self.sent)
+    }
+
+    fn log_in(&mut self, question: Question) -> Step {
+        let client = self.session.client().ip();
+        let by = Applicant { client, authorized: self.session.peer().authorized, now: 0 };
+        let directory: &dyn Directory = if self.setup.directory_down { &Down } else { &self.directory };
+        match block_on(self.logins.answer(question, by, directory)).expect("a question of AUTH") {
+            Told::Authenticated(result) => {
+                if let Authentication::Proved(user) = &result {
+                    self.proved.push(user.clone());
+                }
+                self.session.authenticated(result, &mut self.sent)
+            }
+            Told::Keys(keys) => self.session.keys(keys, "server", &mut self.sent),
         }
-        if self.setup.users.iter().any(|user| user.eq_ignore_ascii_case(recipient.local())) {
-            return Verdict::Accept;
-        }
-        let text = format!("Unknown user: {recipient}");
-        Verdict::Deny(Reply::new(ReplyCode::UNAVAILABLE, EnhancedStatus::new(1, 1), text))
     }
 
     fn store(&mut self) -> Step {
@@ -245,7 +355,7 @@ impl Driver {
 /// The TLS that a client is said to speak.
 pub fn secured() -> Secured {
     let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").expect("a suite");
-    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: None }
+    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: Some([7; 32]) }
 }
 
 fn refusal(fate: &str) -> Refusal {

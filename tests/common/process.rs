@@ -54,11 +54,12 @@ impl Server {
         xml.push_str(match self.lmtp {
             true => "<handlerchain/>",
             false => {
-                "<verifyIdentity>disabled</verifyIdentity><handlerchain coreHandlersPackage=\
-                 'org.apache.james.smtpserver.NoAuthCmdHandlerLoader'>\
-                 <handler class='org.apache.james.smtpserver.fastfail.ValidRcptHandler'/></handlerchain>"
+                "<handlerchain><handler class='org.apache.james.smtpserver.fastfail.ValidRcptHandler'/></handlerchain>"
             }
         });
+        if !self.lmtp && !self.keys.contains_key("verifyIdentity") {
+            xml.push_str("<verifyIdentity>disabled</verifyIdentity>");
+        }
         xml + &format!("</{element}>\n")
     }
 }

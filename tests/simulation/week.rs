@@ -43,6 +43,7 @@ fn envelope(id: MessageId, now: u64) -> Envelope {
             helo: "client.example".into(),
             protocol: Protocol::Esmtp,
             tls: None,
+            user: None,
         },
     }
 }

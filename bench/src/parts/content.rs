@@ -34,6 +34,7 @@ pub fn envelope(id: u64) -> Envelope {
             helo: "client.example.org".into(),
             protocol: Protocol::Esmtp,
             tls: None,
+            user: None,
         },
     }
 }

@@ -7,7 +7,7 @@ use super::super::value::{self, Expected};
 const CORE: &str = "it is part of the core commands already, in James too";
 const NO_CHECK: &str = "mail that it would refuse would be taken: remove it";
 const NO_LIMIT: &str = "its limit would not hold: remove it";
-const NO_AUTH: &str = "there is no AUTH: remove it";
+const NO_LIST: &str = "passwords come from the users alone: make them users, and remove it";
 const NOT_ANNOUNCED: &str = "the extension is not announced; clients do without it";
 const WITH_PRIORITY: &str = "all mail is handled in the order it comes";
 
@@ -66,11 +66,11 @@ pub const SMTP: &[Class] = &[
     ]),
     class("org.apache.james.protocols.smtp.core.fastfail.SupressDuplicateRcptHandler")
         .differently("it does nothing, as in James, where the duplicate is added all the same"),
-    later("org.apache.james.protocols.smtp.core.AcceptRecipientIfRelayingIsAllowed", "ringpost relays for nobody"),
-    later("org.apache.james.smtpserver.POP3BeforeSMTPHandler", "ringpost relays for nobody")
+    meaningless("org.apache.james.protocols.smtp.core.AcceptRecipientIfRelayingIsAllowed", CORE),
+    later("org.apache.james.smtpserver.POP3BeforeSMTPHandler", "nobody relays for having fetched mail; there is AUTH")
         .with(&[key("expireTime").checked(duration)]),
-    protecting("org.apache.james.smtpserver.ConfigurationAuthHook", NO_AUTH).with_anything(),
-    protecting("org.apache.james.smtpserver.UsersRepositoryAuthHook", NO_AUTH),
+    protecting("org.apache.james.smtpserver.ConfigurationAuthHook", NO_LIST).with_anything(),
+    class("org.apache.james.smtpserver.UsersRepositoryAuthHook").differently("the users are asked whether or not the chain names it"),
     protecting("org.apache.james.smtpserver.EnforceHeaderLimitationsMessageHook", NO_LIMIT)
         .with(&[key("maxLines").checked(whole), key("maxSize").checked(something)]),
     later("org.apache.james.smtpserver.SetMimeHeaderHandler", "messages are not changed")
@@ -112,11 +112,11 @@ pub const SMTP: &[Class] = &[
     meaningless("org.apache.james.smtpserver.JamesMailCmdHandler", CORE),
     meaningless("org.apache.james.smtpserver.JamesRcptCmdHandler", CORE),
     meaningless("org.apache.james.smtpserver.AuthRequiredToRelayRcptHook", CORE),
-    protecting("org.apache.james.smtpserver.SenderAuthIdentifyVerificationHook", "senders are not verified: remove it"),
-    protecting("org.apache.james.smtpserver.SenderAuthIdentifyVerificationRcptHook", "senders are not verified: remove it"),
-    protecting("org.apache.james.smtpserver.AuthRequiredHook", NO_AUTH),
+    meaningless("org.apache.james.smtpserver.SenderAuthIdentifyVerificationHook", CORE),
+    meaningless("org.apache.james.smtpserver.SenderAuthIdentifyVerificationRcptHook", CORE),
+    meaningless("org.apache.james.smtpserver.AuthRequiredHook", CORE),
     meaningless("org.apache.james.smtpserver.DataLineJamesMessageHookHandler", CORE),
-    protecting("org.apache.james.protocols.smtp.core.esmtp.AuthCmdHandler", NO_AUTH),
+    meaningless("org.apache.james.protocols.smtp.core.esmtp.AuthCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.esmtp.EhloCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.HeloCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.HelpCmdHandler", CORE),

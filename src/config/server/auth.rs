@@ -1,8 +1,10 @@
 //! `<auth>` and `authRequired`: who may authenticate, and how. Read and checked in full.
 
+use super::super::handlerchain::CoreHandlers;
 use super::super::problem::Severity;
 use super::super::section::{Section, Written};
 use super::super::value::{self, Expected};
+use super::ServerSettings;
 
 /// What a server does with AUTH (RFC 4954).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub struct AuthSettings {
     pub required: bool,
     /// `requireSSL`: no AUTH in clear.
     pub require_ssl: bool,
-    /// `saslMechanisms` in their order, less those that `plainAuthEnabled` and the lack of `oidc` take out.
+    /// `saslMechanisms` in their order, less those that `plainAuthEnabled` takes out and, without `oidc`, those that need it.
     pub mechanisms: Vec<Mechanism>,
     /// `oidc`.
     pub oidc: Option<OidcSettings>,
@@ -37,6 +39,8 @@ pub enum Mechanism {
     Login,
     /// RFC 4616.
     Plain,
+    /// RFC 7677, and with TLS -PLUS; beyond James.
+    ScramSha256,
     /// RFC 7628.
     OAuthBearer,
     /// Of the large mailbox providers.
@@ -68,12 +72,13 @@ const ANNOUNCE: [(&str, Announce); 3] = [
     ("forUnauthorizedAddresses", Announce::ForUnauthorizedAddresses),
 ];
 
-/// James' classes without `SaslMechanismFactory`, in the order of its default.
-const MECHANISMS: [(&str, Mechanism); 4] = [
+/// James' classes without `SaslMechanismFactory`, in the order of its default, and what there is beyond them.
+const MECHANISMS: [(&str, Mechanism); 5] = [
     ("Login", Mechanism::Login),
     ("Plain", Mechanism::Plain),
     ("OauthBearer", Mechanism::OAuthBearer),
     ("XOauth2", Mechanism::XOAuth2),
+    ("ScramSha256", Mechanism::ScramSha256),
 ];
 
 const FACTORY: &str = "SaslMechanismFactory";
@@ -97,11 +102,11 @@ pub fn read(section: &mut Section<'_>) -> AuthSettings {
     let announce = section.read("auth/announce", |text| value::word(text, &ANNOUNCE));
     let plain = section.read("auth/plainAuthEnabled", value::boolean).unwrap_or(true);
     let oidc = oidc(section);
-    let mut mechanisms =
-        section.read("auth/saslMechanisms", mechanisms).unwrap_or_else(|| MECHANISMS.map(|(_, one)| one).to_vec());
+    let mut mechanisms = section.read("auth/saslMechanisms", mechanisms).unwrap_or_else(|| usual(plain));
     mechanisms.retain(|one| match one {
         Mechanism::Login | Mechanism::Plain => plain,
         Mechanism::OAuthBearer | Mechanism::XOAuth2 => oidc.is_some(),
+        Mechanism::ScramSha256 => true,
     });
     AuthSettings {
         announce: announce.or(older).unwrap_or(Announce::Never),
@@ -110,6 +115,12 @@ pub fn read(section: &mut Section<'_>) -> AuthSettings {
         mechanisms,
         oidc,
     }
+}
+
+/// What there is where nothing is written. SCRAM needs more of a user than James keeps, so it comes only in place of passwords.
+fn usual(plain: bool) -> Vec<Mechanism> {
+    let scram = |mechanism: &Mechanism| *mechanism == Mechanism::ScramSha256;
+    MECHANISMS.map(|(_, one)| one).into_iter().filter(|one| !plain || !scram(one)).collect()
 }
 
 /// `authRequired`, which never required anything: what it announces.
@@ -126,13 +137,30 @@ fn older(section: &mut Section<'_>) -> Option<Announce> {
         None => format!("write <auth><announce>{today}</announce></auth>"),
     };
     section.say(written.position, Severity::Warning, found, advice);
-    if announce != Announce::Never && section.written("auth/announce").is_none() {
-        let found = format!("authRequired is {:?}, and ringpost has no AUTH yet", written.text);
-        let advice = "write false, or set enabled=\"false\" on the server";
-        let name = super::super::problems::Inactive::Key("smtpserver/auth/announce");
-        section.problems.unprotected(section.file, written.position, name, found, advice);
-    }
     Some(announce)
+}
+
+/// Says where what is written can never come about: nobody can authenticate who should.
+pub fn check(section: &mut Section<'_>, settings: &ServerSettings) {
+    let auth = &settings.auth;
+    let mut say = |key: &str, found: &str, advice: &str| {
+        let position = section.written(key).map_or(section.element.position, |written| written.position);
+        section.say(position, Severity::Warning, found, advice);
+    };
+    let announced = auth.announce != Announce::Never && settings.handlers.core == CoreHandlers::Smtp;
+    let usable = |mechanism: &Mechanism| !matches!(mechanism, Mechanism::OAuthBearer | Mechanism::XOAuth2);
+    if auth.required && !announced {
+        let advice = "only authorizedAddresses can send; announce AUTH with CoreCmdHandlerLoader, or write false";
+        say("auth/required", "required is true, and there is no AUTH", advice);
+    }
+    if announced && !auth.mechanisms.iter().any(usable) {
+        let advice = "nobody can authenticate; write plainAuthEnabled true, or name one in saslMechanisms";
+        say("auth/saslMechanisms", "AUTH is left without a mechanism", advice);
+    } else if announced && auth.require_ssl && settings.tls.is_none() {
+        let advice = "nobody can authenticate; give the server TLS, or write <requireSSL>false</requireSSL> to have \
+                      passwords pass in clear";
+        say("auth/requireSSL", "AUTH is for TLS alone, and the server has none", advice);
+    }
 }
 
 fn mechanisms(text: &str) -> Result<Vec<Mechanism>, Expected> {

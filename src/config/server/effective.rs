@@ -6,8 +6,8 @@ use super::super::key::Key;
 use super::super::section::Section;
 use super::super::xml::Position;
 use super::auth::{Announce, Mechanism};
-use super::relay::IdentityMode;
 use super::{CoreHandlers, Protocol, ServerSettings};
+use crate::hook::IdentityMode;
 
 /// The effective settings of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +164,7 @@ fn mechanism(mechanism: &Mechanism) -> &'static str {
         Mechanism::Plain => "PLAIN",
         Mechanism::OAuthBearer => "OAUTHBEARER",
         Mechanism::XOAuth2 => "XOAUTH2",
+        Mechanism::ScramSha256 => "SCRAM-SHA-256",
     }
 }
 

@@ -4,7 +4,8 @@ use super::super::key::{Key, is_false, key};
 
 const NO_JMX: &str = "ringpost has no JMX";
 const WITH_TLS: &str = "it is used with TLS, which ringpost does not do yet";
-const WITH_AUTH: &str = "it is used with AUTH, which ringpost does not do yet";
+const WITH_OIDC: &str =
+    "it is used with OAUTHBEARER and XOAUTH2, which ringpost does not do yet; clients are offered what else there is";
 const NO_TLS: &str = "the server would talk in clear: set it to false, or set enabled=\"false\" on the server";
 const BUFFERS: &str = "ringpost bounds its buffers itself";
 const JAVA: &str = "it names a part of Java; James does not read it either";
@@ -98,33 +99,37 @@ pub const COMMON: &[Key] = &[
 /// The keys of SMTP alone.
 pub const SMTP: &[Key] = &[
     key("smtpGreeting").default("one that names the server"),
-    key("auth/announce").default("as authRequired says, else never").protects(
-        |text| text.is_empty() || text.eq_ignore_ascii_case("never"),
-        "there is no AUTH: write never, or set enabled=\"false\" on the server",
+    key("auth/announce").default("as authRequired says, else never").differently(
+        "under never there is no AUTH at all; in James it is only not announced. Whoever is in authorizedAddresses and was not \
+         offered AUTH under forUnauthorizedAddresses may use it all the same, as in James",
     ),
-    key("auth/required")
-        .default("false")
-        .protects(is_false, "strangers would be let in: set it to false, or set enabled=\"false\" on the server"),
-    key("auth/requireSSL").defaults("true", "false", "true").waits(WITH_AUTH),
-    key("auth/plainAuthEnabled").default("true").waits(WITH_AUTH),
-    key("auth/saslMechanisms").default("LOGIN, PLAIN; with oidc OAUTHBEARER, XOAUTH2").waits(WITH_AUTH),
-    key("auth/oidc/oidcConfigurationURL").waits(WITH_AUTH),
-    key("auth/oidc/jwksURL").waits(WITH_AUTH),
-    key("auth/oidc/claim").waits(WITH_AUTH),
-    key("auth/oidc/scope").waits(WITH_AUTH),
-    key("auth/oidc/aud").waits(WITH_AUTH),
-    key("auth/oidc/introspection/url").waits(WITH_AUTH),
-    key("auth/oidc/introspection/auth").waits(WITH_AUTH),
-    key("auth/oidc/userinfo/url").waits(WITH_AUTH),
+    key("auth/required").default("false").differently(
+        "a chain of NoAuthCmdHandlerLoader obeys it too, so that only authorizedAddresses may send; in James it does not",
+    ),
+    key("auth/requireSSL").defaults("true", "false", "true").differently(
+        "true: outside of TLS AUTH is not announced, and refused with 538 5.7.11; James only does not announce it",
+    ),
+    key("auth/plainAuthEnabled").default("true"),
+    key("auth/saslMechanisms").default("LOGIN, PLAIN; with oidc OAUTHBEARER, XOAUTH2").differently(
+        "beyond James there is ScramSha256SaslMechanismFactory: SCRAM-SHA-256, and inside of TLS SCRAM-SHA-256-PLUS. It is the \
+         default where plainAuthEnabled is false",
+    ),
+    key("auth/oidc/oidcConfigurationURL").waits(WITH_OIDC),
+    key("auth/oidc/jwksURL").waits(WITH_OIDC),
+    key("auth/oidc/claim").waits(WITH_OIDC),
+    key("auth/oidc/scope").waits(WITH_OIDC),
+    key("auth/oidc/aud").waits(WITH_OIDC),
+    key("auth/oidc/introspection/url").waits(WITH_OIDC),
+    key("auth/oidc/introspection/auth").waits(WITH_OIDC),
+    key("auth/oidc/userinfo/url").waits(WITH_OIDC),
     key("auth/gssapi").later("ringpost has no Kerberos"),
     key("authRequired").older("auth/announce"),
-    key("verifyIdentity").defaults("strict", "strict; false before 3.9", "strict").protects(
-        |text| is_false(text) || text.eq_ignore_ascii_case("disabled"),
-        "strangers could use your users' addresses as senders: write disabled where that may be so",
+    key("verifyIdentity").defaults("strict", "strict; false before 3.9", "strict").differently(
+        "of several From fields every address counts, and so does one that stands in the clear before the one in brackets",
     ),
-    key("authorizedAddresses")
-        .default("nobody")
-        .later("ringpost relays for nobody; mail to domains that are not local is refused"),
+    key("authorizedAddresses").default("nobody").differently(
+        "IPv6 masks count bits, as they are written; James' code masks other ones. Names are looked up once, at the start",
+    ),
     key("rejectUnauthenticatedSenders").misplaced("James does not read it either; the key is auth/required"),
     key("allowUnauthenticatedSender").misplaced("James does not read it either; the key is auth/required"),
 ];

@@ -6,18 +6,18 @@ use std::time::Duration;
 use self::auth::AuthSettings;
 use self::bind::Taken;
 use self::effective::Effective;
-use self::relay::IdentityMode;
 use self::tls::TlsSettings;
 use super::Surroundings;
 use super::handlerchain::{self, CoreHandlers, HandlerChain};
 use super::host::Host;
 use super::key::{Key, key};
 use super::problem::Severity;
-use super::problems::{Inactive, Problems};
+use super::problems::Problems;
 use super::section::Section;
 use super::value;
 use super::walk::{Scope, walk};
 use super::xml::{Element, File};
+use crate::hook::IdentityMode;
 use crate::mail::Networks;
 use crate::mail::limits::COMMAND_LINE_OCTETS;
 use crate::smtp::server::settings::Feature;
@@ -194,6 +194,9 @@ impl Servers {
         walk(file, element, &scope, problems);
         let mut section = Section { file, element, problems };
         let settings = settings(&mut section, protocol, enabled, around);
+        if protocol == Protocol::Smtp {
+            auth::check(&mut section, &settings);
+        }
         if enabled {
             self.taken.take(&mut section, &settings);
         }
@@ -235,22 +238,9 @@ fn settings(section: &mut Section<'_>, protocol: Protocol, enabled: bool, around
         tls: tls::read(section, places, host),
         auth: if smtp { auth::read(section) } else { AuthSettings::default() },
         authorized_addresses: if smtp { relay::authorized(section, host) } else { Networks::default() },
-        identity: if smtp { identity(section) } else { IdentityMode::Disabled },
+        identity: if smtp { relay::identity(section) } else { IdentityMode::Disabled },
         handlers: handlerchain::read(section, protocol),
     }
-}
-
-/// Where nothing is written it is strict, so that its lack is as bad as if that were written.
-fn identity(section: &mut Section<'_>) -> IdentityMode {
-    let key = keys::SMTP.iter().find(|key| key.path == "verifyIdentity" && !key.standing.is_done());
-    if let (Some(_), None) = (key, section.written("verifyIdentity")) {
-        let found = "verifyIdentity is not set, and its default is strict, which ringpost does not do yet";
-        let advice = "strangers could use your users' addresses as senders: write \
-                      <verifyIdentity>disabled</verifyIdentity> where that may be so";
-        let what = Inactive::Key("smtpserver/verifyIdentity");
-        section.problems.unprotected(section.file, section.element.position, what, found.to_owned(), advice);
-    }
-    relay::identity(section)
 }
 
 /// A limit; 0 is none.

@@ -6,18 +6,8 @@ use super::super::host::Host;
 use super::super::problem::Severity;
 use super::super::section::{Section, Written};
 use super::super::value::{Expected, is_domain, word};
+use crate::hook::IdentityMode;
 use crate::mail::{Network, Networks};
-
-/// Whose address a sender may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdentityMode {
-    /// Local addresses are for those who authenticated as their owner.
-    Strict,
-    /// As strict for those who authenticated; others may use local addresses where they seem to be a mail server.
-    Relaxed,
-    /// Anybody may use any.
-    Disabled,
-}
 
 /// The words of `verifyIdentity`; those of 3.8 and before are Booleans.
 const MODES: [(&str, IdentityMode); 5] = [

@@ -1,8 +1,8 @@
 //! DATA (RFC 5321 §4.1.1.4), and the end of a message however it came.
 
-use super::question::{Refusal, Step, Transfer};
+use super::question::{Question, Refusal, Step, Transfer};
 use super::settings::Service;
-use super::{Chunks, Recipients, Session, Transaction, Turn, replies, say};
+use super::{Chunks, Pending, Recipients, Session, Transaction, Turn, replies, say};
 use crate::mail::{BodyType, Content, Mailbox, MessageId, Reply};
 
 impl<P> Session<P> {
@@ -36,13 +36,14 @@ impl<P> Session<P> {
         if transaction.recipients.is_empty() { Err(replies::no_recipients()) } else { Ok(transaction) }
     }
 
-    /// The final dot or the last chunk was received: `content` is what is known of the whole. The message is to be stored,
-    /// or it is refused and the transaction is over.
+    /// The final dot or the last chunk was received: `content` is what is known of the whole. The message is to be stored, or
+    /// asked about first, or it is refused and the transaction is over.
     pub fn data_ended(&mut self, content: &Content, replies: &mut Vec<u8>) -> Step {
         let Turn::Content(Transfer::Data | Transfer::Chunk { last: true, .. }) = self.turn else {
             return self.confused(replies);
         };
         let step = match self.check_content(content) {
+            Ok(()) if self.settings.asks_about_content => self.ask(Pending::Message, Question::Message),
             Ok(()) => Step::Store,
             Err(reply) => {
                 self.refuse_message(&reply, replies);

@@ -23,13 +23,13 @@ impl<P> Session<P> {
         self.hello = Some(Hello { name: name.into(), protocol });
         match protocol {
             Protocol::Smtp => replies::helo(&self.settings, name, self.client.ip()),
-            _ => replies::ehlo(&self.settings, name, self.client.ip(), self.offers()),
+            _ => replies::ehlo(&self.settings, name, self.client.ip(), self.announced()),
         }
     }
 
     /// The extensions that are offered or not, depending on where the session stands.
-    fn offers(&self) -> Vec<String> {
-        let mut offers = Vec::new();
+    fn announced(&self) -> Vec<String> {
+        let mut offers = self.auth_announcement();
         if self.offers_start_tls() {
             offers.push(Verb::StartTls.name().to_owned());
         }

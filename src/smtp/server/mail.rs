@@ -1,9 +1,9 @@
-//! MAIL (RFC 5321 §4.1.1.2), with SIZE (RFC 1870), BODY (RFC 6152, RFC 3030) and SMTPUTF8 (RFC 6531).
+//! MAIL (RFC 5321 §4.1.1.2), with SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531) and AUTH (RFC 4954 §5).
 
 use super::question::{Question, Step};
 use super::{Pending, Session, State, Transaction, replies, say};
 use crate::mail::{BodyType, Mailbox, Reply, ReversePath};
-use crate::smtp::grammar::{after_keyword, decimal, split_path};
+use crate::smtp::grammar::{after_keyword, decimal, split_path, xtext};
 use crate::smtp::parameter::{Parameter, parameters};
 
 impl<P> Session<P> {
@@ -39,7 +39,7 @@ impl<P> Session<P> {
         let found = split_path(text, self.settings.require_brackets).ok_or_else(replies::mail_syntax)?;
         let reverse_path =
             ReversePath::parse(found.path, &self.settings.default_domain).map_err(|_| replies::bad_sender())?;
-        let given = MailParameters::read(found.parameters)?;
+        let given = MailParameters::read(found.parameters, self.settings.auth.is_some())?;
         if !given.smtputf8 && !reverse_path.mailbox().is_none_or(Mailbox::is_ascii) {
             return Err(replies::needs_smtputf8());
         }
@@ -56,18 +56,20 @@ struct MailParameters {
     size: Option<u64>,
     body: Option<BodyType>,
     smtputf8: bool,
+    /// `AUTH` was given.
+    auth: Option<()>,
 }
 
 impl MailParameters {
-    fn read(text: &str) -> Result<MailParameters, Reply> {
+    fn read(text: &str, has_auth: bool) -> Result<MailParameters, Reply> {
         let mut given = MailParameters::default();
         for parameter in parameters(text) {
-            given.note(parameter.map_err(|_| replies::malformed_parameter())?)?;
+            given.note(parameter.map_err(|_| replies::malformed_parameter())?, has_auth)?;
         }
         Ok(given)
     }
 
-    fn note(&mut self, Parameter { keyword, value }: Parameter<'_>) -> Result<(), Reply> {
+    fn note(&mut self, Parameter { keyword, value }: Parameter<'_>, has_auth: bool) -> Result<(), Reply> {
         let is = |name: &str| keyword.eq_ignore_ascii_case(name);
         if is("SIZE") {
             // RFC 1870 §3 allows 20 digits; what no 64 bits hold is no size.
@@ -79,6 +81,9 @@ impl MailParameters {
             set_once(&mut given, "SMTPUTF8", value.is_none().then_some(()))?;
             self.smtputf8 = true;
             Ok(())
+        } else if is("AUTH") && has_auth {
+            // Who submitted the message first is worth knowing to whom it is sent on, and to nobody here (RFC 4954 §5).
+            set_once(&mut self.auth, "AUTH", value.and_then(submitter))
         } else {
             Err(replies::unknown_parameter(keyword))
         }
@@ -92,6 +97,12 @@ fn set_once<T>(place: &mut Option<T>, keyword: &'static str, value: Option<T>) -
     }
     *place = Some(value.ok_or_else(|| replies::bad_value(keyword))?);
     Ok(())
+}
+
+/// `AUTH=` names a mailbox in xtext, or nobody (RFC 4954 §5).
+fn submitter(value: &str) -> Option<()> {
+    let text = xtext(value)?;
+    (text == "<>" || Mailbox::parse(&text).is_ok()).then_some(())
 }
 
 fn body_type(value: &str) -> Option<BodyType> {

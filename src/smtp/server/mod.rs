@@ -12,7 +12,8 @@
 //!                 or Close           └──────────▶ Receive   delivered ─────┘
 //! ```
 //!
-//! Beside these there is `StartTls`, after which comes `secured` or the end.
+//! Beside these there is `StartTls`, after which comes `secured` or the end. What AUTH asks is answered by `authenticated` and
+//! `keys`.
 //!
 //! Replies are only ever appended. The caller sends them when it is about to wait, so that pipelined commands (RFC 2920)
 //! are answered together and in order.
@@ -21,6 +22,7 @@ pub mod question;
 pub mod replies;
 pub mod settings;
 
+mod auth;
 mod bdat;
 mod data;
 mod helo;
@@ -35,6 +37,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use self::auth::Peer;
 pub use self::nonsense::Nonsense;
 pub use self::start_tls::Secured;
 
@@ -44,7 +47,8 @@ use self::recipients::Recipients;
 use self::settings::{Service, Settings};
 use super::command::{Command, CommandError, Verb};
 use super::line::Line;
-use crate::mail::{BodyType, Client, Envelope, Mailbox, MessageId, Protocol, Reply, ReversePath, SessionId};
+use crate::mail::{BodyType, Client, Envelope, Mailbox, MessageId, Protocol, Reply, ReversePath, SessionId, Username};
+use crate::smtp::sasl::{Exchange, Mechanism};
 
 /// The dialogue with one client.
 ///
@@ -56,6 +60,13 @@ pub struct Session<P> {
     client: SocketAddr,
     hello: Option<Hello>,
     secured: Option<Secured>,
+    /// The client is in `authorizedAddresses`.
+    authorized: bool,
+    user: Option<Username>,
+    /// The mechanism and name of the last AUTH.
+    attempt: Option<(Mechanism, Box<str>)>,
+    /// AUTHs that failed.
+    failures: u32,
     transaction: Option<Transaction>,
     turn: Turn,
     errors: Errors,
@@ -107,6 +118,8 @@ enum Turn {
     Store,
     /// TLS is about to begin.
     Tls,
+    /// The client's: its response in an exchange of AUTH is due.
+    Exchange(Exchange),
     /// Nobody's: the session is over.
     Over,
 }
@@ -116,6 +129,12 @@ enum Turn {
 enum Pending {
     Sender(Transaction),
     Recipient(Mailbox),
+    /// A message whose content has ended.
+    Message,
+    /// An exchange of AUTH that has ended.
+    Login,
+    /// One that needs keys.
+    Keys(Exchange),
 }
 
 /// How far a session has come, as RFC 5321 §4.1.4 orders commands by.
@@ -141,16 +160,20 @@ impl<P> Session<P> {
     /// A session with a client that has just connected.
     pub fn new(settings: Arc<Settings>, id: SessionId, client: SocketAddr) -> Session<P> {
         Session {
-            settings,
             id,
             client,
             hello: None,
             secured: None,
+            authorized: authorized(&settings, client),
+            user: None,
+            attempt: None,
+            failures: 0,
             transaction: None,
             turn: Turn::Client,
             errors: Errors::default(),
             nonsense: None,
             proof: PhantomData,
+            settings,
         }
     }
 
@@ -163,6 +186,7 @@ impl<P> Session<P> {
     pub fn receive(&mut self, line: Line<'_>, replies: &mut Vec<u8>) -> Step {
         match self.turn {
             Turn::Client => {}
+            Turn::Exchange(_) => return self.respond(line, replies),
             Turn::Over => return Step::Close,
             _ => return self.confused(replies),
         }
@@ -183,17 +207,18 @@ impl<P> Session<P> {
 
     /// Takes the answer to [`Step::Ask`].
     pub fn answer(&mut self, verdict: Verdict, replies: &mut Vec<u8>) -> Step {
-        let Turn::Policy(pending) = std::mem::replace(&mut self.turn, Turn::Client) else {
-            return self.confused(replies);
+        let pending = match std::mem::replace(&mut self.turn, Turn::Client) {
+            Turn::Policy(pending @ (Pending::Sender(_) | Pending::Recipient(_) | Pending::Message)) => pending,
+            _ => return self.confused(replies),
         };
         let refused = |reply: Reply, usual: fn() -> Reply| if reply.code().refuses() { reply } else { usual() };
         let step = match verdict {
-            Verdict::Pass | Verdict::Accept => say(self.accept(pending), replies),
-            Verdict::Rewrite(targets) => say(self.accept_rewritten(pending, targets), replies),
-            Verdict::Deny(reply) => say(refused(reply, replies::denied), replies),
-            Verdict::DenySoft(reply) => say(refused(reply, replies::denied_softly), replies),
+            Verdict::Pass | Verdict::Accept => self.accept(pending, replies),
+            Verdict::Rewrite(targets) => self.accept_rewritten(pending, targets, replies),
+            Verdict::Deny(reply) => self.refuse(&pending, &refused(reply, replies::denied), replies),
+            Verdict::DenySoft(reply) => self.refuse(&pending, &refused(reply, replies::denied_softly), replies),
             Verdict::Disconnect(reply) => {
-                refused(reply, replies::disconnected).write(replies);
+                self.refuse(&pending, &refused(reply, replies::disconnected), replies);
                 Step::Close
             }
         };
@@ -236,6 +261,7 @@ impl<P> Session<P> {
                 helo: self.hello.as_ref().map(|hello| hello.name.clone()).unwrap_or_default(),
                 protocol: self.hello.as_ref().map_or(self.protocol_before_hello(), |hello| hello.protocol),
                 tls: self.secured.map(|secured| secured.tls),
+                user: self.user.clone(),
             },
         }
     }
@@ -306,6 +332,7 @@ impl<P> Session<P> {
             (Verb::Data, _) => self.data(argument, replies),
             (Verb::Bdat, _) => self.bdat(argument, replies),
             (Verb::Quit, _) => self.quit(argument, replies),
+            (Verb::Auth, _) => self.auth(argument, replies),
             (Verb::StartTls, _) => self.start_tls(argument, replies),
             (Verb::Rset, _) => say(self.rset(argument), replies),
             (Verb::Noop, _) => say(replies::ok(), replies),
@@ -328,24 +355,37 @@ impl<P> Session<P> {
         say(replies::unrecognized(word), replies)
     }
 
-    fn accept(&mut self, pending: Pending) -> Reply {
+    fn accept(&mut self, pending: Pending, replies: &mut Vec<u8>) -> Step {
         match pending {
-            Pending::Sender(transaction) => self.accept_sender(transaction),
-            Pending::Recipient(recipient) => self.accept_recipient(recipient),
+            Pending::Sender(transaction) => say(self.accept_sender(transaction), replies),
+            Pending::Recipient(recipient) => say(self.accept_recipient(recipient), replies),
+            Pending::Message => Step::Store,
+            Pending::Login | Pending::Keys(_) => self.confused(replies),
         }
     }
 
-    fn accept_rewritten(&mut self, pending: Pending, targets: Vec<Mailbox>) -> Reply {
+    fn accept_rewritten(&mut self, pending: Pending, targets: Vec<Mailbox>, replies: &mut Vec<u8>) -> Step {
         match pending {
-            Pending::Recipient(recipient) if !targets.is_empty() => self.rewrite_recipient(recipient, targets),
-            pending => self.accept(pending),
+            Pending::Recipient(recipient) if !targets.is_empty() => {
+                say(self.rewrite_recipient(recipient, targets), replies)
+            }
+            pending => self.accept(pending, replies),
         }
+    }
+
+    fn refuse(&mut self, pending: &Pending, reply: &Reply, replies: &mut Vec<u8>) -> Step {
+        match pending {
+            Pending::Message => self.refuse_message(reply, replies),
+            _ => reply.write(replies),
+        }
+        Step::Receive
     }
 
     /// Notes whose turn it is after a step. [`Step::Ask`] has noted it already, with what it is asked for.
     fn expect_next(&mut self, step: Step) -> Step {
         match step {
             Step::Ask(_) => {}
+            Step::Receive if matches!(self.turn, Turn::Exchange(_)) => {}
             Step::Receive | Step::ReceiveData(Transfer::Discard { .. }) => self.turn = Turn::Client,
             Step::ReceiveData(transfer) => self.turn = Turn::Content(transfer),
             Step::Store => self.turn = Turn::Store,
@@ -375,6 +415,11 @@ impl<P> Session<P> {
             Service::Lmtp => Protocol::Lmtp,
         }
     }
+}
+
+/// Whether the client may relay for its address alone: never over LMTP.
+fn authorized(settings: &Settings, client: SocketAddr) -> bool {
+    settings.protocol == Service::Smtp && settings.authorized.contains(client.ip())
 }
 
 /// Writes a reply after which the client's next line is due.

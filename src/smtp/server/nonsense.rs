@@ -5,7 +5,7 @@
 
 use super::question::Step;
 use super::settings::Settings;
-use super::{Session, replies};
+use super::{Session, Turn, replies};
 
 /// Methods of HTTP (RFC 9110 §9, RFC 5789).
 const HTTP: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
@@ -21,6 +21,8 @@ pub enum Nonsense {
     Errors,
     /// It gave too many commands that are none.
     UnknownCommands,
+    /// It gave too many wrong passwords.
+    Passwords,
 }
 
 /// A client's errors since it last sent a message that was taken.
@@ -60,7 +62,8 @@ impl<P> Session<P> {
 
     /// Takes a look at a line that has not ended: one that will never be a command need not be waited for.
     pub fn glance(&mut self, begun: &[u8], replies: &mut Vec<u8>) -> Option<Step> {
-        is_binary(begun).then(|| self.give_up(Nonsense::OtherProtocol, replies))
+        let is_nonsense = is_binary(begun) && !matches!(self.turn, Turn::Exchange(_));
+        is_nonsense.then(|| self.give_up(Nonsense::OtherProtocol, replies))
     }
 
     /// Why the session was ended, if it was for want of sense.
@@ -96,6 +99,7 @@ impl<P> Session<P> {
             Nonsense::Early => replies::early_talker(&self.settings),
             Nonsense::OtherProtocol => replies::other_protocol(&self.settings),
             Nonsense::Errors | Nonsense::UnknownCommands => replies::too_many_errors(&self.settings),
+            Nonsense::Passwords => replies::too_many_failures(&self.settings),
         };
         reply.write(replies);
         self.nonsense = Some(why);

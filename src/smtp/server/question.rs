@@ -1,13 +1,14 @@
 //! What a session wants done, and what it is told.
 
-use crate::mail::{Mailbox, Reply, ReversePath};
+use crate::mail::{Mailbox, Password, Reply, ReversePath, Username};
+use crate::smtp::sasl::{ActFor, Claim};
 
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Give the session its next line.
     Receive,
-    /// Decide, and tell it by `answer`.
+    /// Decide, and tell it by `answer`; what AUTH asks by `authenticated` or `keys`.
     Ask(Question),
     /// Receive content.
     ReceiveData(Transfer),
@@ -61,6 +62,29 @@ pub enum Question {
     },
     /// May mail be sent to this recipient?
     Recipient(Mailbox),
+    /// May a message with the content that has just ended be taken?
+    Message,
+    /// Is this the user's password, and may it act for whom it wants to? `authenticated` tells.
+    Password(Claim, Password),
+    /// What is kept of the password of the user of this name? `keys` tells, or `authenticated` that nobody can.
+    Keys(Box<str>),
+    /// This user has proved to be itself: may it act for whom it wants to? `authenticated` tells.
+    Proved(Username, ActFor),
+    /// Whoever says it is the user of this name has not proved it. It is to be counted, and `authenticated` to be told so.
+    Disproved(Box<str>),
+}
+
+/// What came of an exchange of AUTH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// The client is this user.
+    Proved(Username),
+    /// It is not whom it says it is, or may not act for whom it wants to.
+    Refused,
+    /// It failed too often lately, so that it is not tried now.
+    TooOften,
+    /// It cannot be said now.
+    Unavailable,
 }
 
 /// The answer to a [`Question`].

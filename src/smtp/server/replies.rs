@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::settings::{Feature, Service, Settings};
 use crate::mail::{EnhancedStatus, Mailbox, MessageId, Reply, ReplyCode, ReversePath};
+use crate::smtp::sasl::Mechanism;
 
 const fn status(subject: u16, detail: u16) -> EnhancedStatus {
     EnhancedStatus::new(subject, detail)
@@ -333,6 +334,91 @@ pub fn start_tls_argument() -> Reply {
 /// Something came behind STARTTLS in the clear: whoever put it there wants it to count inside TLS (RFC 3207 §5).
 pub fn commands_behind_start_tls(settings: &Settings) -> Reply {
     unavailable(settings, status(5, 1), "Nothing may follow STARTTLS before TLS, closing transmission channel")
+}
+
+/// STARTTLS after AUTH: what was proved in the clear would have to be proved again.
+pub fn tls_after_auth() -> Reply {
+    let text = "Syntax error (invalid command in this state) Already authenticated...";
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 4), text)
+}
+
+/// AUTH before the session was opened (RFC 4954 §4).
+pub fn hello_before_auth() -> Reply {
+    Reply::new(ReplyCode::BAD_SEQUENCE, status(5, 0), "Need EHLO before AUTH")
+}
+
+/// AUTH after AUTH (RFC 4954 §4).
+pub fn authenticated_already() -> Reply {
+    let text = "User has previously authenticated.  Further authentication is not required!";
+    Reply::new(ReplyCode::BAD_SEQUENCE, status(5, 0), text)
+}
+
+/// AUTH inside of a transaction (RFC 4954 §4).
+pub fn auth_in_transaction() -> Reply {
+    Reply::new(ReplyCode::BAD_SEQUENCE, status(5, 0), "AUTH is not allowed during a mail transaction")
+}
+
+/// AUTH without a mechanism (RFC 4954 §4).
+pub fn auth_usage() -> Reply {
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 4), "Usage: AUTH (authentication type) <challenge>")
+}
+
+/// A mechanism that is not there (RFC 4954 §4).
+pub fn unknown_mechanism() -> Reply {
+    Reply::new(ReplyCode::PARAMETER_NOT_IMPLEMENTED, status(5, 4), "Unrecognized Authentication Type")
+}
+
+/// A mechanism that is there inside of TLS alone (RFC 4954 §6 names 5.7.11).
+pub fn encryption_required() -> Reply {
+    let text = "Encryption required for requested authentication mechanism";
+    Reply::new(ReplyCode::ENCRYPTION_REQUIRED, status(7, 11), text)
+}
+
+/// A response that is no base64, or nothing of its mechanism (RFC 4954 §4).
+pub fn auth_not_decoded(mechanism: Mechanism) -> Reply {
+    let text = format!("Could not decode parameters for AUTH {}", mechanism.name());
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 2), text)
+}
+
+/// A response longer than any mechanism needs (RFC 4954 §6).
+pub fn auth_line_too_long() -> Reply {
+    Reply::new(ReplyCode::UNRECOGNIZED, status(5, 6), "Authentication exchange line is too long")
+}
+
+/// The client cancelled the exchange (RFC 4954 §4).
+pub fn auth_aborted() -> Reply {
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(7, 1), "Authentication aborted")
+}
+
+/// A challenge, in base64 (RFC 4954 §4).
+pub fn challenge(base64: String) -> Reply {
+    Reply::plain(ReplyCode::CONTINUE, base64)
+}
+
+/// The client is whom it says it is (RFC 4954 §6).
+pub fn authenticated() -> Reply {
+    Reply::new(ReplyCode::AUTHENTICATED, status(7, 0), "Authentication Successful")
+}
+
+/// It is not, or may not act for whom it wants to; which of them is not said (RFC 4954 §6).
+pub fn authentication_failed() -> Reply {
+    Reply::new(ReplyCode::AUTHENTICATION_FAILED, status(7, 8), "Authentication Failed")
+}
+
+/// It cannot be said now (RFC 4954 §6).
+pub fn authentication_unavailable() -> Reply {
+    Reply::new(ReplyCode::AUTHENTICATION_LATER, status(7, 0), "Temporary authentication failure")
+}
+
+/// The client failed too often lately to be tried now (RFC 4954 §6).
+pub fn authentication_too_often() -> Reply {
+    let text = "Too many failed authentications, try again later";
+    Reply::new(ReplyCode::AUTHENTICATION_LATER, status(7, 0), text)
+}
+
+/// The client gives nothing but wrong passwords (RFC 5321 §4.2.2 421, RFC 3463 §3.8).
+pub fn too_many_failures(settings: &Settings) -> Reply {
+    unavailable(settings, status(7, 0), "Too many failed authentications, closing transmission channel")
 }
 
 /// No command (RFC 5321 §4.2.4). `verb` is what the client sent, of any length and content.

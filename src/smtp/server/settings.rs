@@ -1,5 +1,8 @@
 //! What a server's operator decides about its dialogues.
 
+use crate::mail::Networks;
+use crate::smtp::sasl::Mechanism;
+
 /// Which protocol a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -38,8 +41,27 @@ pub struct Settings {
     pub refuse_early_talkers: bool,
     /// Whether TLS can be begun with STARTTLS.
     pub start_tls: bool,
+    /// AUTH, unless nobody may use it here.
+    pub auth: Option<Auth>,
+    /// Who may relay for their address alone.
+    pub authorized: Networks,
+    /// Whether a message is asked about once its content has ended.
+    pub asks_about_content: bool,
     /// What EHLO and LHLO do not announce. It can be used all the same.
     pub disabled_features: Box<[Feature]>,
+}
+
+/// Who may authenticate, and how (RFC 4954).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// Announced to all; else to those whose address is not authorized.
+    pub always: bool,
+    /// Not announced outside of TLS, and refused there.
+    pub require_tls: bool,
+    /// What there is, in the order it is announced.
+    pub mechanisms: Box<[Mechanism]>,
+    /// Failures that are let pass before the session ends; 0 for any number.
+    pub max_failures: u32,
 }
 
 /// A service extension that EHLO and LHLO announce (RFC 5321 §2.2.2), unless it is left out.

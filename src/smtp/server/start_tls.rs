@@ -50,12 +50,13 @@ impl<P> Session<P> {
     }
 
     /// The handshake after [`Step::StartTls`] is done. Nothing that was said before counts any more (RFC 3207 §4.2): neither
-    /// the name, nor a transaction.
+    /// the name, nor a transaction, nor who the client proved to be.
     pub fn secured(&mut self, secured: Secured, replies: &mut Vec<u8>) -> Step {
         if !matches!(self.turn, Turn::Tls) {
             return self.confused(replies);
         }
         self.hello = None;
+        self.user = None;
         self.transaction = None;
         self.secured = Some(secured);
         self.expect_next(Step::Receive)
@@ -72,6 +73,9 @@ impl<P> Session<P> {
         }
         if self.is_secure() {
             return say(replies::tls_already_active(), replies);
+        }
+        if self.user.is_some() {
+            return say(replies::tls_after_auth(), replies);
         }
         if !argument.is_empty() {
             return say(replies::start_tls_argument(), replies);
