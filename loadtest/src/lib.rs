@@ -10,7 +10,9 @@ mod ledger;
 mod mark;
 mod process;
 mod random;
+mod regress;
 mod reply;
+mod rig;
 mod sink;
 mod source;
 mod storm;
@@ -38,6 +40,8 @@ enum Command {
     Verify(verify::Options),
     /// Hold idle sessions and measure what they cost the server
     Idle(idle::Options),
+    /// Tell whether one build of ringpost takes more processor time a message than another
+    Regress(regress::Options),
     /// Come and go very often, in every way, and tell whether the server kept to its limits
     Storm(storm::Options),
 }
@@ -49,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Sink(options) => sink::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Idle(options) => idle::run(&options),
+        Command::Regress(options) => regress::run(&options),
         Command::Storm(options) => storm::run(&options),
     };
     done.unwrap_or_else(|error| {

@@ -62,6 +62,10 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
     announce(&(started.clone() + &invitation(configuration, &servers)));
     let report = fleet.report(started);
     control.spawn(socket.serve(Arc::new(move |request| report.answer(request))));
+    if configuration.ringpost.delivery.discard {
+        let text = "accepted mail is thrown away, nobody gets any (delivery/discard in ringpost.xml)";
+        fleet.journal.note(Level::Warning, now(), "discarding", &[("text", &text)]);
+    }
     fleet.journal.note(Level::Info, now(), "started", &[("shards", &shards.len())]);
 
     let why = control.block_on(async {
