@@ -1,6 +1,7 @@
 //! Load source, sink, ledger and comparisons for SMTP and LMTP servers. See `loadtest/README.md`.
 
 mod args;
+mod compare;
 mod content;
 mod date;
 mod errors;
@@ -42,6 +43,8 @@ enum Command {
     Idle(idle::Options),
     /// Tell whether one build of ringpost takes more processor time a message than another
     Regress(regress::Options),
+    /// Compare ringpost with Postfix, fetched into a root of its own
+    Postfix(compare::Options),
     /// Come and go very often, in every way, and tell whether the server kept to its limits
     Storm(storm::Options),
 }
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Verify(options) => verify::run(&options),
         Command::Idle(options) => idle::run(&options),
         Command::Regress(options) => regress::run(&options),
+        Command::Postfix(options) => compare::run(&options),
         Command::Storm(options) => storm::run(&options),
     };
     done.unwrap_or_else(|error| {

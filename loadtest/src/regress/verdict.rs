@@ -28,10 +28,10 @@ pub enum Finding {
 pub struct Rule {
     /// The ratio from which on a difference matters, as a fraction: 0.02 for 2 %.
     pub margin: f64,
-    /// The probability of a wrong interval at any of the looks.
-    pub error: f64,
     /// After how many rounds to look, ascending; the last is the most there will be.
     pub looks: Vec<usize>,
+    /// For each look, how many deviations of the mean its interval reaches to either side.
+    reaches: Vec<f64>,
 }
 
 /// An interval of the ratio B over A.
@@ -54,7 +54,13 @@ impl Rule {
         {
             looks.push((last + last.div_ceil(3)).min(most));
         }
-        Rule { margin, error, looks }
+        Rule::with_looks(margin, error, looks)
+    }
+
+    fn with_looks(margin: f64, error: f64, looks: Vec<usize>) -> Rule {
+        let tail = error / looks.len() as f64 / 2.0;
+        let reaches = looks.iter().map(|look| t_quantile(tail, *look as f64 - 1.0)).collect();
+        Rule { margin, looks, reaches }
     }
 
     /// Whether it is time to look.
@@ -62,13 +68,14 @@ impl Rule {
         self.looks.contains(&rounds)
     }
 
-    /// The interval that the logarithms of the ratios give, at one look; it needs two or more.
+    /// The interval that the logarithms of the ratios give, at one of the looks; it needs two or more.
     pub fn interval(&self, logarithms: &[f64]) -> Interval {
         let count = logarithms.len() as f64;
         let mean = logarithms.iter().sum::<f64>() / count;
         let squares: f64 = logarithms.iter().map(|value| (value - mean).powi(2)).sum();
         let deviation = (squares / (count - 1.0) / count).sqrt();
-        let reach = t_quantile(self.error / self.looks.len() as f64 / 2.0, count - 1.0) * deviation;
+        let look = self.looks.iter().position(|look| *look == logarithms.len());
+        let reach = look.map_or(f64::INFINITY, |look| self.reaches[look] * deviation);
         Interval { ratio: mean.exp(), low: (mean - reach).exp(), high: (mean + reach).exp() }
     }
 
@@ -170,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_interval_is_as_wide_as_it_should_be() {
-        let rule = Rule { margin: 0.02, error: 0.05, looks: vec![5] };
+        let rule = Rule::with_looks(0.02, 0.05, vec![5]);
         // Mean 0, deviation of the mean sqrt(0.00025 / 5); t of 4 degrees at 2.5 % is 2.776.
         let interval = rule.interval(&[-0.02, -0.01, 0.0, 0.01, 0.02]);
         assert!((interval.ratio - 1.0).abs() < 1e-12);

@@ -1,5 +1,6 @@
 //! ringpost over a home of its own, with the settings that comparisons need.
 
+use super::log::LogCount;
 use super::process::{Server, free_port, greets};
 use crate::process::StopSignal;
 use std::fs::{self, File};
@@ -110,9 +111,19 @@ impl Home {
         String::from_utf8_lossy(&octets).into_owned()
     }
 
+    /// Counts the messages that its log says were thrown away.
+    pub fn discarded(&self) -> LogCount {
+        LogCount::new(self.log.clone(), " discarded ")
+    }
+
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// All of it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Where its spool and its mailboxes are.

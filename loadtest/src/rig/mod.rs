@@ -3,4 +3,5 @@
 pub mod cpu;
 pub mod home;
 pub mod load;
+pub mod log;
 pub mod process;

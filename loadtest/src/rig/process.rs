@@ -3,7 +3,7 @@
 
 use super::cpu::{self, ControlGroup};
 use crate::process::StopSignal;
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -25,8 +25,10 @@ impl Server {
     /// Starts it, in a control group if one can be had.
     pub fn start(name: &'static str, mut command: Command) -> Result<Server, String> {
         let group = ControlGroup::make(&format!("loadtest-{name}-{}", std::process::id()));
-        let entrance = group.as_ref().map(ControlGroup::entrance);
-        // SAFETY: between fork and exec only system calls are made, and a file is opened whose path exists already.
+        // Opened here, for the child may see other files than we do.
+        let entrance = group.as_ref().and_then(|group| File::options().write(true).open(group.entrance()).ok());
+        let group = group.filter(|_| entrance.is_some());
+        // SAFETY: between fork and exec only system calls are made, on what was opened before.
         unsafe {
             command.pre_exec(move || {
                 if libc::setsid() < 0 {
@@ -34,8 +36,8 @@ impl Server {
                 }
                 // Should we be killed ourselves, it hears of it.
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-                if let Some(entrance) = &entrance {
-                    fs::write(entrance, "0")?;
+                if let Some(mut entrance) = entrance.as_ref() {
+                    entrance.write_all(b"0")?;
                 }
                 Ok(())
             });
