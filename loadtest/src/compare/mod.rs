@@ -109,7 +109,7 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     let root = Root::make(&folder, &stop)?;
     let mut contestants = contestants(options, &root, &folder, &program)?;
     let versions = json!({
-        "postfix": Postfix::new(&root, options.mode, options.processes)?.version()?,
+        "postfix": postfix::version(&root)?,
         "ringpost": home::version(&program)?,
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
     });
@@ -198,6 +198,12 @@ fn pause(time: Duration, stop: &StopSignal) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// Whether there is any file below a folder.
+fn holds_files(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| if path.is_dir() { holds_files(&path) } else { true })
 }
 
 fn remove(path: &Path) {
@@ -296,7 +302,7 @@ impl Contestant<'_> {
                 Err(format!("Postfix holds {} messages of {all} that it acknowledged", postfix.queued()))
             }
             (Contestant::Ringpost(home), mode) => {
-                if home.var().join("mail").exists() {
+                if holds_files(&home.var().join("mail")) {
                     return Err("ringpost delivered mail".into());
                 }
                 let shards = fs::read_dir(home.var().join("spool")).map_or(1, |shards| shards.count().max(1));

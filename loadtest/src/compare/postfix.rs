@@ -122,7 +122,7 @@ impl<'a> Postfix<'a> {
         let said = self.root.path.join("master.log");
         let output = File::create(&said).map_err(|error| format!("{}: {error}", said.display()))?;
         let mut command = self.root.command("/usr/lib/postfix/sbin/master");
-        command.args(["-d", "-c", "/etc/postfix"]);
+        command.args(["-s", "-c", "/etc/postfix"]);
         command.env("MAIL_CONFIG", "/etc/postfix").stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let mut server = Server::start("postfix", command)?;
         let port = self.port;
@@ -175,9 +175,9 @@ impl<'a> Postfix<'a> {
         }
         Ok(aside)
     }
+}
 
-    /// What it says it is.
-    pub fn version(&self) -> Result<String, String> {
-        self.root.ask("/usr/sbin/postconf", &["-dh", "mail_version"])
-    }
+/// What the Postfix of a root says it is.
+pub fn version(root: &Root) -> Result<String, String> {
+    root.ask("/usr/sbin/postconf", &["-dh", "mail_version"])
 }
