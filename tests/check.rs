@@ -45,9 +45,8 @@ fn server(keys: &str) -> String {
 fn what_is_right_is_shown_with_its_defaults_and_nothing_is_bound() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = taken.local_addr().expect("it is bound");
-    let users = "<ringpost><users><user>you@localhost</user></users></ringpost>";
     let keys = format!("<bind>{address}</bind>\n<maxmessagesize>10M</maxmessagesize>");
-    let home = home(&[("smtpserver.xml", &server(&keys)), ("ringpost.xml", users)]);
+    let home = home(&[("smtpserver.xml", &server(&keys)), ("ringpost.xml", "<ringpost/>")]);
     let output = run(&home, "check");
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -75,7 +74,7 @@ fn what_is_wrong_is_told_at_once_by_check_and_by_serve() {
         "conf/smtpserver.xml:3:7: error: bind is \"127.0.0.1\"; expected host:port",
         "\n    3 | <bind>127.0.0.1</bind>\n      |       ^\n",
         "conf/smtpserver.xml:4:1: warning: <conectionLimit> is unknown here; did you mean <connectionLimit>?",
-        "conf/smtpserver.xml:5:6: error: the attribute startTLS is \"true\"",
+        "conf/smtpserver.xml:5:1: error: TLS is on, and there is no key and certificate for it",
         "conf/domainlist.xml:2:31: error: the file ends, and <domainlist> of line 1 is still open",
         "; ringpost would not start\n",
     ] {

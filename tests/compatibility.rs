@@ -20,6 +20,7 @@ fn standing(standing: Standing) -> (&'static str, String) {
             ("honoured differently", format!("an older spelling of `{today}`: read, with a warning"))
         }
         Standing::Misplaced(right) => ("meaningless here", format!("{right} (a warning)")),
+        Standing::Gone(instead) => ("gone", instead.to_owned()),
         Standing::Meaningless(why) => ("meaningless here", why.to_owned()),
         Standing::Waits(what) => ("not yet", format!("read and checked; {what}")),
         Standing::Later(instead) => ("not yet", instead.to_owned()),
@@ -49,6 +50,9 @@ fn key_rows(table: &KeyTable, out: &mut String) {
 
 fn class_rows(table: &ClassTable, out: &mut String) {
     let _ = writeln!(out, "\n## {}\n", table.title);
+    if table.classes.iter().any(|class| class.ready.is_some()) {
+        return pipeline_rows(table, out);
+    }
     out.push_str("| class | ringpost | keys that are checked | remarks |\n|---|---|---|---|\n");
     for class in table.classes {
         let (word, remark) = standing(class.standing);
@@ -57,9 +61,33 @@ fn class_rows(table: &ClassTable, out: &mut String) {
     }
 }
 
+/// Matchers and mailets: what is in force, and what the pipeline makes of them.
+fn pipeline_rows(table: &ClassTable, out: &mut String) {
+    out.push_str("| class | ringpost | in the pipeline | keys | remarks |\n|---|---|---|---|---|\n");
+    for class in table.classes {
+        let (word, remark) = standing(class.standing);
+        let ready = match class.ready {
+            Some("") => "honoured".to_owned(),
+            Some(how) => format!("honoured differently: {how}"),
+            None => "not yet".to_owned(),
+        };
+        let keys: Vec<String> = class.keys.unwrap_or_default().iter().map(key_cell).collect();
+        let (ready, keys, remark) = (cell(&ready), keys.join(", "), cell(&remark));
+        let _ = writeln!(out, "| `{}` | {word} | {ready} | {keys} | {remark} |", class.name);
+    }
+}
+
+/// A key of a mailet, and what is to be said of it.
+fn key_cell(key: &Key) -> String {
+    match standing(key.standing) {
+        ("honoured", _) => format!("`{}`", key.path),
+        (word, remark) => format!("`{}` ({word}: {})", key.path, cell(&remark)),
+    }
+}
+
 fn own_rows(table: &KeyTable, out: &mut String) {
     let _ = writeln!(out, "\n## {}\n\n| key | default |\n|---|---|", table.title);
-    for key in table.keys {
+    for key in table.keys.iter().filter(|key| !matches!(key.standing, Standing::Gone(_))) {
         let _ = writeln!(out, "| `{}` | {} |", key.path, cell(key.defaults.map_or("", |defaults| defaults.ringpost)));
     }
 }

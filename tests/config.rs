@@ -20,25 +20,32 @@ fn the_shipped_files_are_right() {
     assert_eq!(addresses(&configuration.servers[1]), ["127.0.0.1:2424"]);
     assert!(configuration.servers.iter().all(|server| server.enabled));
     assert_eq!(configuration.domains.names, ["localhost"]);
-    assert_eq!(configuration.ringpost.users, ["postmaster@localhost", "you@localhost"]);
     assert_eq!(configuration.ringpost.mail_directory, configuration.home.join("var/mail"));
 }
 
-/// The comments of the shipped files call their values the defaults, but for `<users>`.
+/// The comments of the shipped files call their values the defaults.
 #[test]
 fn the_shipped_ringpost_xml_says_the_defaults() {
-    let shipped = include_str!("../conf/ringpost.xml").replace("@localhost", "@example.org");
-    let mut shipped = right(&with("ringpost", &shipped)).ringpost;
-    shipped.users = vec!["you@example.org".to_owned()];
+    let shipped = right(&with("ringpost", include_str!("../conf/ringpost.xml"))).ringpost;
     assert_eq!(shipped, ringpost(""));
 }
 
 #[test]
 fn every_key_of_ringpost_xml_is_in_the_shipped_file() {
     let shipped = include_str!("../conf/ringpost.xml");
-    for key in
-        ["home", "user", "directory", "shards", "segmentSize", "prepared", "maxSegments", "reserve", "recipients"]
-    {
+    for key in [
+        "home",
+        "path",
+        "rehash",
+        "hashingThreads",
+        "directory",
+        "shards",
+        "segmentSize",
+        "prepared",
+        "maxSegments",
+        "reserve",
+        "recipients",
+    ] {
         assert!(shipped.contains(&format!("<{key}>")), "{key}");
     }
     for key in ["hold", "share", "concurrency", "retry", "format", "level", "grace"] {
@@ -61,6 +68,8 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((lmtp.handlers.core, lmtp.handlers.handlers.len()), (CoreHandlers::Lmtp, 0));
     let ringpost = &configuration.ringpost;
     assert_eq!(configuration.home, Path::new(HOME));
+    assert_eq!(ringpost.directory.path, Path::new("/srv/ringpost/var/directory.sqlite"));
+    assert_eq!((ringpost.directory.rehash, ringpost.directory.hashing_threads), (true, 2));
     assert_eq!(ringpost.mail_directory, Path::new("/srv/ringpost/var/mail"));
     assert_eq!(ringpost.spool.directory, Path::new("/srv/ringpost/var/spool"));
     assert_eq!((ringpost.spool.segment_octets, ringpost.spool.reserve_octets), (64 << 20, 1 << 30));
@@ -75,12 +84,12 @@ fn what_is_left_out_has_its_default() {
 #[test]
 fn every_key_of_the_domain_list_counts() {
     let domains = |keys: &str| {
-        let mut sources = with("domainlist", &format!("<domainlist>{keys}</domainlist>"));
-        sources.ringpost = source("ringpost", b"<ringpost><users><user>you@localhost</user></users></ringpost>");
-        read(&sources).0.expect("it is right").domains
+        read(&with("domainlist", &format!("<domainlist>{keys}</domainlist>"))).0.expect("it is right").domains
     };
     assert_eq!(domains("").names, ["localhost"]);
-    assert_eq!(domains("<autodetect>true</autodetect>").names, ["mx.example.net", "localhost"]);
+    let detected = domains("<autodetect>true</autodetect>");
+    assert_eq!(detected.names, ["mx.example.net", "localhost"]);
+    assert_eq!(detected.detected, ["mx.example.net"]);
     let named = domains(
         "<defaultDomain>B.example</defaultDomain><domainnames><domainname>A.example</domainname><domainname>b.example</domainname></domainnames>",
     );
@@ -91,6 +100,7 @@ fn every_key_of_the_domain_list_counts() {
     let literal =
         domains("<autodetectIP>true</autodetectIP><domainnames><domainname>example.org</domainname></domainnames>");
     assert_eq!(literal.names, ["example.org", "localhost", "[192.0.2.1]", "[IPv6:::1]", "[127.0.0.1]"]);
+    assert_eq!(literal.detected, ["[192.0.2.1]", "[IPv6:::1]", "[127.0.0.1]"]);
 }
 
 #[test]
@@ -114,17 +124,19 @@ fn every_key_of_ringpost_xml_counts() {
     assert_eq!(log("<level>debug</level>").level, LogLevel::Debug);
     assert_eq!(ringpost("<shutdown><grace>1m</grace></shutdown>").shutdown_grace, Duration::from_secs(60));
     assert_eq!(ringpost("<shutdown><grace>7</grace></shutdown>").shutdown_grace, Duration::from_secs(7));
-    let text = RINGPOST.replace("</users>", "<user>I.Me@EXAMPLE.ORG</user></users>");
-    assert_eq!(right(&with("ringpost", &text)).ringpost.users, ["you@example.org", "I.Me@example.org"]);
+    let directory = |keys: &str| ringpost(&format!("<directory>{keys}</directory>")).directory;
+    assert_eq!(directory("<path>/d</path>").path, Path::new("/d"));
+    assert!(!directory("<rehash>false</rehash>").rehash);
+    assert_eq!(directory("<hashingThreads>7</hashingThreads>").hashing_threads, 7);
 }
 
 #[test]
 fn paths_start_at_the_home() {
-    let text = RINGPOST.replace("<users>", "<home>/h</home><users>");
+    let text = RINGPOST.replace("<ringpost>", "<ringpost><home>/h</home>");
     let configuration = right(&with("ringpost", &text));
     assert_eq!(configuration.home, Path::new("/h"));
     assert_eq!(configuration.ringpost.spool.directory, Path::new("/h/var/spool"));
-    let text = RINGPOST.replace("<users>", "<home>sub</home><users>");
+    let text = RINGPOST.replace("<ringpost>", "<ringpost><home>sub</home>");
     assert_eq!(right(&with("ringpost", &text)).ringpost.mail_directory, Path::new("/srv/ringpost/sub/var/mail"));
 }
 
@@ -200,12 +212,12 @@ fn problems_come_in_the_order_of_the_files_and_are_bounded() {
     let text = LMTP.replace("<bind>", &format!("{}<bind>", "<x/>\n".repeat(300)));
     let mut sources = with("lmtpserver", &text);
     sources.smtpserver =
-        source("smtpserver", SMTP.replace("<bind>", "<auth><required>true</required></auth><y/><bind>").as_bytes());
+        source("smtpserver", SMTP.replace("<bind>", "<connectionLimit>many</connectionLimit><y/><bind>").as_bytes());
     let (configuration, problems) = read(&sources);
     assert!(configuration.is_none());
     assert_eq!(problems.len(), 201);
     assert!(
-        problems[0].found.contains("<required>")
+        problems[0].found.contains("connectionLimit")
             && problems[1].found.contains("<y>")
             && problems[2].found.contains("<x>")
     );

@@ -51,7 +51,18 @@ const SAMPLES: &[(&str, &str)] = &[
     ("servernames/@autodetect", "true"),
     ("servernames/@autodetectIP", "true"),
     ("home", "elsewhere"),
-    ("users/user", "other@example.org"),
+    ("directory/path", "elsewhere"),
+    ("directory/rehash", "false"),
+    ("directory/hashingThreads", "7"),
+    ("algorithm", "SHA-512"),
+    ("hashingMode", "salted"),
+    ("enableVirtualHosting", "false"),
+    ("supportsVirtualHosting", "false"),
+    ("administratorId", "boss@example.org"),
+    ("administratorIds/administratorId", "boss@example.org"),
+    ("recursiveMapping", "false"),
+    ("mappingLimit", "7"),
+    ("mapping", "a@example.org=b@example.org"),
     ("mail/directory", "elsewhere"),
     ("shards", "1"),
     ("spool/directory", "elsewhere"),
@@ -68,7 +79,9 @@ const SAMPLES: &[(&str, &str)] = &[
     ("limits/authFailureDelay", "7s"),
     ("limits/refuseEarlyTalkers", "false"),
     ("timeouts/proxyHeader", "7s"),
+    ("timeouts/tlsHandshake", "7s"),
     ("timeouts/commandLine", "7s"),
+    ("tls/tickets", "false"),
     ("timeouts/transaction", "7s"),
     ("timeouts/session", "7s"),
     ("timeouts/contentRate", "7"),
@@ -84,13 +97,66 @@ const SAMPLES: &[(&str, &str)] = &[
     ("shutdown/grace", "7s"),
 ];
 
+/// What makes TLS another one than [`TLS`] is: the attributes of `<tls>`, and what is in it.
+const TLS_SAMPLES: &[(&str, &str, &str)] = &[
+    ("tls/@socketTLS", "socketTLS='true'", "<keystore>one</keystore>"),
+    ("tls/@startTLS", "startTLS='false'", "<keystore>one</keystore>"),
+    ("tls/keystore", "startTLS='true'", "<keystore>other</keystore>"),
+    ("tls/keystoreType", "startTLS='true'", "<keystore>one</keystore><keystoreType>PKCS12</keystoreType>"),
+    ("tls/secret", "startTLS='true'", "<keystore>one</keystore><secret>other</secret>"),
+    ("tls/privateKey", "startTLS='true'", "<privateKey>a</privateKey><certificates>b</certificates>"),
+    ("tls/certificates", "startTLS='true'", "<privateKey>a</privateKey><certificates>b</certificates>"),
+    (
+        "tls/supportedProtocols/protocol",
+        "startTLS='true'",
+        "<keystore>one</keystore><supportedProtocols><protocol>TLSv1.3</protocol></supportedProtocols>",
+    ),
+    (
+        "tls/supportedCipherSuites/cipherSuite",
+        "startTLS='true'",
+        "<keystore>one</keystore><supportedCipherSuites><cipherSuite>TLS_AES_256_GCM_SHA384</cipherSuite>\
+         </supportedCipherSuites>",
+    ),
+    ("tls/clientAuth", "startTLS='true'", "<keystore>one</keystore><clientAuth/>"),
+    (
+        "tls/clientAuth/truststore",
+        "startTLS='true'",
+        "<keystore>one</keystore><clientAuth><truststore>two</truststore></clientAuth>",
+    ),
+    (
+        "tls/clientAuth/truststoreType",
+        "startTLS='true'",
+        "<keystore>one</keystore><clientAuth><truststore>two</truststore><truststoreType>PKCS12</truststoreType></clientAuth>",
+    ),
+    (
+        "tls/clientAuth/truststoreSecret",
+        "startTLS='true'",
+        "<keystore>one</keystore><clientAuth><truststore>two</truststore><truststoreSecret>x</truststoreSecret></clientAuth>",
+    ),
+    (
+        "tls/sessionCache/timeout",
+        "startTLS='true'",
+        "<keystore>one</keystore><sessionCache><timeout>7s</timeout></sessionCache>",
+    ),
+];
+
+/// TLS without anything that need not be said.
+const TLS: (&str, &str) = ("startTLS='true'", "<keystore>one</keystore>");
+
 /// Keys that other tests show, because they say nothing alone.
 const ELSEWHERE: &[&str] = &[
+    "tls/certificate",
+    "tls/certificate/keystore",
+    "tls/certificate/keystoreType",
+    "tls/certificate/secret",
+    "tls/certificate/privateKey",
+    "tls/certificate/certificates",
     "handler",
     "handlerchain",
     "handlerchain/@coreHandlersPackage",
     "handlerchain/handler",
     "@class",
+    "context/postmaster",
     "mailrepositories/mailrepository",
     "processors/processor",
     "processors/processor/@state",
@@ -156,7 +222,9 @@ fn without(scope: &str) -> Configuration {
 /// Of a server its settings count; that it writes its value, of course, is not enough.
 #[test]
 fn every_key_that_is_done_changes_something() {
-    for (scope, key) in tables().filter(|(_, key)| key.standing.is_done() && !ELSEWHERE.contains(&key.path)) {
+    let tls = |path: &str| TLS_SAMPLES.iter().any(|(known, ..)| *known == path);
+    let elsewhere = |path: &str| ELSEWHERE.contains(&path) || tls(path);
+    for (scope, key) in tables().filter(|(_, key)| key.standing.is_done() && !elsewhere(key.path)) {
         let sample = SAMPLES.iter().find(|(path, _)| *path == key.path);
         let (_, value) = sample.unwrap_or_else(|| panic!("{scope}/{} has no sample", key.path));
         let value = match (*value, scope) {
@@ -172,12 +240,49 @@ fn every_key_that_is_done_changes_something() {
     }
 }
 
+/// A configuration in which one server speaks TLS so.
+fn with_tls(scope: &str, attributes: &str, inside: &str) -> Configuration {
+    let mut sources = sources();
+    let identity = if scope == "smtpserver" { "<verifyIdentity>disabled</verifyIdentity>" } else { "" };
+    let text =
+        format!("<{scope}s><{scope}><tls {attributes}>{inside}</tls>{identity}<handlerchain/></{scope}></{scope}s>");
+    put(&mut sources, scope, text.as_bytes());
+    let (configuration, problems) = read(&sources);
+    configuration.unwrap_or_else(|| panic!("{inside}: {}", told(&problems)))
+}
+
+#[test]
+fn every_key_of_tls_that_is_done_changes_something() {
+    for (scope, key) in tables().filter(|(scope, key)| *scope != "ringpost" && key.path.starts_with("tls/")) {
+        let sample = TLS_SAMPLES.iter().find(|(path, ..)| *path == key.path);
+        assert_eq!(sample.is_some(), key.standing.is_done(), "{scope}/{} has a sample if it is done", key.path);
+        let Some((_, attributes, inside)) = sample else { continue };
+        assert_ne!(with_tls(scope, attributes, inside), with_tls(scope, TLS.0, TLS.1), "{scope}/{}", key.path);
+    }
+    let own = |inside: &str| {
+        let mut sources = sources();
+        let text = format!("<ringpost><tls><certificate>{inside}</certificate></tls></ringpost>");
+        put(&mut sources, "ringpost", text.as_bytes());
+        read(&sources).0.expect("it is right").ringpost.tls.certificates
+    };
+    let ways = [
+        own("<keystore>one</keystore>"),
+        own("<keystore>other</keystore>"),
+        own("<keystore>one</keystore><keystoreType>PKCS12</keystoreType>"),
+        own("<keystore>one</keystore><secret>x</secret>"),
+        own("<privateKey>one</privateKey><certificates>two</certificates>"),
+        own("<privateKey>other</privateKey><certificates>two</certificates>"),
+        own("<privateKey>one</privateKey><certificates>other</certificates>"),
+    ];
+    for (index, way) in ways.iter().enumerate() {
+        assert!(way.len() == 1 && !ways[..index].contains(way), "{index}");
+    }
+}
+
 #[test]
 fn every_key_that_is_not_done_is_named() {
     for (scope, key) in tables().filter(|(_, key)| !key.standing.is_done() && key.occurs != Occurs::Apart) {
         let value = match key.path {
-            "mapping" => "a@b=error:x",
-            "enableVirtualHosting" | "supportsVirtualHosting" => "false",
             _ => "true",
         };
         let (_, problems) = read(&with_key(scope, key.path, value));
@@ -185,7 +290,7 @@ fn every_key_that_is_not_done_is_named() {
         let named = problems.iter().filter(|problem| problem.found.contains(name));
         let worst = named.map(|problem| problem.severity).max();
         let expected = match key.standing {
-            Standing::Protects(_) => Severity::Error,
+            Standing::Protects(_) | Standing::Gone(_) => Severity::Error,
             Standing::Later(_) | Standing::Misplaced(_) => Severity::Warning,
             _ => Severity::Note,
         };
@@ -216,14 +321,51 @@ fn what_protects_asks_for_nothing_or_is_accepted_by_name() {
     }
 }
 
+/// A condition that is right for a matcher.
+fn condition(class: &str) -> &'static str {
+    match class {
+        "RecipientIs" | "SenderIs" => "you@example.org",
+        "HasMailAttributeWithValue" | "HasMailAttributeWithValueRegex" => "name, value",
+        "RemoteAddrInNetwork" | "RemoteAddrNotInNetwork" | "XOriginatingIpInNetwork" => "192.0.2.0/24",
+        "RemoteDeliveryFailedWithSMTPCode" => "550",
+        "HostIs" | "RecipientDomainIs" | "SenderHostIs" | "SenderDomainIs" => "example.org",
+        "CompareNumericHeaderValue" => "X-Score >= 5",
+        _ => "1",
+    }
+}
+
+/// What must stand in a mailet.
+fn parameters(class: &str) -> &'static str {
+    match class {
+        "ToProcessor" => "<processor>error</processor>",
+        "ToRepository" => "<repositoryPath>file://var/mail/x/</repositoryPath>",
+        "ToSenderDomainRepository" => "<urlPrefix>file://var/mail/x/</urlPrefix>",
+        "MetricsMailet" => "<metricName>x</metricName>",
+        "SetMimeHeader" => "<name>X-A</name><value>b</value>",
+        "RemoveMimeHeader" | "RemoveMimeHeaderByPrefix" | "RemoveMailAttribute" => "<name>x</name>",
+        "AddSubjectPrefix" => "<subjectPrefix>x</subjectPrefix>",
+        "WithPriority" => "<priority>7</priority>",
+        "SetErrorMessage" => "<errorMessage>x</errorMessage>",
+        "WithStorageDirective" => "<targetFolderName>x</targetFolderName>",
+        "AddFooter" => "<text>x</text>",
+        "StripAttachment" => "<pattern>x</pattern>",
+        "Forward" => "<forwardTo>you@example.org</forwardTo>",
+        "LmtpDelivery" => "<host>127.0.0.1</host>",
+        _ => "",
+    }
+}
+
 /// A configuration that names one class.
 fn with_class(table: &str, class: &str, accept: bool) -> Sources {
     let mut sources = sources();
     let chain = format!("<handlerchain><handler class='{class}'/></handlerchain>");
     let smtp =
         format!("<smtpservers><smtpserver><verifyIdentity>false</verifyIdentity>{chain}</smtpserver></smtpservers>");
-    let (matcher, mailet) =
-        if table == "Matchers" { (format!("{class}=1"), "LocalDelivery") } else { ("All".into(), class) };
+    let (matcher, mailet) = match table {
+        "Matchers" => (format!("{class}={}", condition(class)), "LocalDelivery"),
+        _ => ("All".into(), class),
+    };
+    let inside = parameters(class);
     match table {
         "Handlers of LMTP" => {
             let text = format!("<lmtpservers><lmtpserver>{chain}</lmtpserver></lmtpservers>");
@@ -232,7 +374,7 @@ fn with_class(table: &str, class: &str, accept: bool) -> Sources {
         "Matchers" | "Mailets" => {
             let text = format!(
                 "<mailetcontainer><spooler><errorRepository>file://var/mail/error/</errorRepository></spooler><processors>\
-                 <processor state='root'><mailet match='{matcher}' class='{mailet}'/></processor>\
+                 <processor state='root'><mailet match='{matcher}' class='{mailet}'>{inside}</mailet></processor>\
                  <processor state='error'/></processors></mailetcontainer>"
             );
             put(&mut sources, "mailetcontainer", text.as_bytes());
@@ -267,6 +409,27 @@ fn every_class_is_done_or_named_and_accepted_by_name_alone() {
             let (starts, worst, text) = of(true);
             assert_eq!((starts, worst), (true, Some(Severity::Warning)), "{}: {text}", class.name);
         }
+    }
+}
+
+/// What the tables say is ready for the pipeline is in it, and nothing else.
+#[test]
+fn what_is_ready_is_in_the_pipeline() {
+    for (table, class) in CLASSES.iter().flat_map(|table| table.classes.iter().map(move |class| (table.title, class))) {
+        if !["Matchers", "Mailets"].contains(&table) {
+            assert!(class.ready.is_none(), "{}", class.name);
+            continue;
+        }
+        // A composite matcher has a name of its own and others inside.
+        if ["Or", "And", "Not", "Xor"].contains(&class.name) {
+            continue;
+        }
+        let (configuration, problems) =
+            read(&with_class(table, class.name, matches!(class.standing, Standing::Protects(_))));
+        let container = configuration.and_then(|configuration| configuration.container);
+        let pipeline = container.and_then(|container| container.pipeline);
+        let text = pipeline.unwrap_or_else(|| panic!("{}: {}", class.name, told(&problems))).to_string();
+        assert_eq!(!text.contains("is not done yet"), class.ready.is_some(), "{}: {text}", class.name);
     }
 }
 

@@ -6,21 +6,21 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use common::reading::{SMTP, put, read, reading, sources, told, with};
+use common::reading::{SMTP, put, read, reading, right, sources, told, with};
 use ringpost::config::location::{Places, location};
 use ringpost::config::properties;
-use ringpost::config::recipientrewritetable::TargetKind;
 use ringpost::config::server::auth::{Announce, Mechanism};
 use ringpost::config::server::tls::{Credentials, KeystoreKind, TlsStart, TlsVersion};
-use ringpost::config::usersrepository::{Algorithm, UsersSource};
+use ringpost::config::usersrepository::UsersSource;
 use ringpost::config::{Configuration, Origin, ServerSettings, Severity, value};
+use ringpost::directory::password::{Algorithm, Mode};
 use ringpost::hook::IdentityMode;
+use ringpost::mta::directory;
 
 /// The first server with these keys, and every key that protects accepted.
 fn server(keys: &str) -> ServerSettings {
     let mut sources = with("smtpserver", &SMTP.replace("<verifyIdentity>disabled</verifyIdentity>", keys));
-    let accepted: String =
-        ["tls/@startTLS", "tls/@socketTLS"].map(|key| format!("<accept-inactive key='smtpserver/{key}'/>")).concat();
+    let accepted = "<accept-inactive key='smtpserver/tls/enableOCSPCRLChecks'/>";
     put(&mut sources, "ringpost", format!("<ringpost>{accepted}</ringpost>").as_bytes());
     let (configuration, problems) = read(&sources);
     configuration.unwrap_or_else(|| panic!("{}", told(&problems))).servers.remove(0)
@@ -45,7 +45,8 @@ fn tls_is_read_in_full() {
     assert!(!format!("{tls:?}").contains("hunter2"), "passwords are never shown");
     let tls = tls.tls.expect("it is on");
     assert_eq!((tls.start, &tls.versions[..]), (TlsStart::Connection, &[TlsVersion::Tls12, TlsVersion::Tls13][..]));
-    assert_eq!(tls.cipher_suites, ["TLS_AES_256_GCM_SHA384"]);
+    let suites: Vec<&str> = tls.cipher_suites.iter().map(|suite| suite.name()).collect();
+    assert_eq!(suites, ["TLS_AES_256_GCM_SHA384"]);
     let Credentials::Keystore(keystore) = tls.credentials else { panic!("it is a keystore") };
     assert_eq!(
         (keystore.path.as_path(), keystore.kind),
@@ -191,19 +192,23 @@ fn users_are_read_in_full() {
     let users = |text: &str| file("usersrepository", text).users.expect("it is there");
     let plain = users("<usersrepository/>");
     assert_eq!((plain.source, plain.virtual_hosting), (UsersSource::Local, true));
-    assert_eq!(plain.algorithm, Algorithm::Pbkdf2 { sha512: true, iterations: 1000, bits: 512 });
+    let written = |text: &str| Algorithm::parse(text, Mode::Plain).expect("it is one");
+    assert_eq!(plain.algorithm, written("PBKDF2-SHA512-1000-512"));
     let set = users(
         "<usersrepository><algorithm>PBKDF2-SHA512-20000-256</algorithm><verifyFailureDelay>2</verifyFailureDelay>\
          <administratorId>a@example.org</administratorId><administratorIds><administratorId>b@example.org</administratorId>\
          </administratorIds></usersrepository>",
     );
-    assert_eq!(set.algorithm, Algorithm::Pbkdf2 { sha512: true, iterations: 20_000, bits: 256 });
+    assert_eq!(set.algorithm, written("PBKDF2-SHA512-20000-256"));
     assert_eq!((set.verify_failure_delay, set.administrators.len()), (Duration::from_secs(2), 2));
     let algorithm =
         |text: &str| users(&format!("<usersrepository><algorithm>{text}</algorithm></usersrepository>")).algorithm;
-    assert_eq!(algorithm("PBKDF2"), Algorithm::Pbkdf2 { sha512: false, iterations: 1000, bits: 512 });
-    assert_eq!(algorithm("sha-256/salted"), Algorithm::Digest { name: "SHA-256".into(), salted: true });
-    assert_eq!(algorithm("MD5"), Algorithm::Digest { name: "MD5".into(), salted: false });
+    assert_eq!(algorithm("PBKDF2"), written("PBKDF2-1000-512"));
+    assert_eq!(algorithm("sha-256/salted"), written("SHA-256/salted"));
+    let of_mode = "<usersrepository><algorithm>MD5</algorithm><hashingMode>legacy</hashingMode></usersrepository>";
+    assert_eq!((algorithm("MD5"), users(of_mode).algorithm), (written("MD5/plain"), written("MD5/legacy")));
+    let off = users("<usersrepository><enableVirtualHosting>false</enableVirtualHosting></usersrepository>");
+    assert!(!off.virtual_hosting);
     let ldap = users(
         "<usersrepository class='org.apache.james.user.ldap.ReadOnlyUsersLDAPRepository' ldapHosts='ldap://a, ldaps://b:636' \
          principal='uid=me' credentials='hunter2' userBase='ou=p' userIdAttribute='uid' userObjectClass='person' poolSize='2'/>",
@@ -214,14 +219,35 @@ fn users_are_read_in_full() {
 }
 
 #[test]
+fn the_postmaster_is_of_a_domain_of_ours() {
+    let postmaster = |written: &str| {
+        let text = format!(
+            "<mailetcontainer><context><postmaster>{written}</postmaster></context><spooler><errorRepository>\
+             file://var/error</errorRepository></spooler><processors><processor state='root'><mailet match='All' \
+             class='LocalDelivery'/></processor><processor state='error'><mailet match='All' class='LocalDelivery'/>\
+             </processor></processors></mailetcontainer>"
+        );
+        let configuration = read(&with("mailetcontainer", &text)).0.expect("it is right");
+        directory::settings(&configuration).postmaster.to_string()
+    };
+    assert_eq!(postmaster("boss@example.org"), "boss@example.org");
+    assert_eq!(postmaster("boss"), "boss@localhost", "of the default domain");
+    assert_eq!(postmaster("boss@elsewhere.example"), "postmaster@localhost", "nobody there would get it");
+    assert_eq!(directory::settings(&right(&sources())).postmaster.to_string(), "postmaster@localhost");
+}
+
+#[test]
 fn mappings_name_servers_repositories_and_webadmin_are_read() {
     let table = file(
         "recipientrewritetable",
-        "<recipientrewritetable><mapping>A@example.org=alias:b@example.org;c@example.org</mapping></recipientrewritetable>",
+        "<recipientrewritetable><mapping>A@example.org=alias:b@example.org;c@example.org</mapping>\
+         <mapping>example.org=regex:(.*)@.*:${1}@example.com</mapping></recipientrewritetable>",
     );
-    let mapping = &table.rewrites.expect("it is there").mappings[0];
-    let kinds: Vec<TargetKind> = mapping.targets.iter().map(|target| target.kind).collect();
-    assert_eq!((mapping.source.as_str(), kinds), ("a@example.org", vec![TargetKind::Alias, TargetKind::Address]));
+    let mappings = table.rewrites.expect("it is there").mappings;
+    let mappings: Vec<String> = mappings.iter().map(|(source, mapping)| format!("{source}={mapping}")).collect();
+    let expected = ["a@example.org=alias:b@example.org", "a@example.org=c@example.org"];
+    assert_eq!(mappings[..2], expected);
+    assert_eq!(mappings[2..], ["example.org=regex:(.*)@.*:${1}@example.com"]);
     let off = "<recipientrewritetable><recursiveMapping>false</recursiveMapping></recipientrewritetable>";
     assert_eq!(file("recipientrewritetable", off).rewrites.expect("it is there").mapping_limit, 0);
 

@@ -30,14 +30,10 @@ fn several_servers_listen_each_with_its_own_settings() {
 #[test]
 fn the_addresses_of_domains_are_domains_with_autodetect_ip() {
     let home = Home::new(&Conf::new());
-    let domains = "<domainlist><autodetectIP>${env:RINGPOST_TEST_AUTODETECT}</autodetectIP></domainlist>";
+    let domains = "<domainlist><autodetectIP>true</autodetectIP></domainlist>";
     fs::write(home.conf().join("domainlist.xml"), domains).expect("it can be written");
-    let file = home.conf().join("ringpost.xml");
-    let text = fs::read_to_string(&file).expect("it was written");
-    fs::write(&file, text.replace("<users>", "<users><user>me@[127.0.0.1]</user>")).expect("it can be written");
-    let process = home.start_prepared(|command| {
-        command.env("RINGPOST_TEST_AUTODETECT", "true");
-    });
+    let process = home.start();
+    home.run(&["user", "add", "--no-password", "me@[127.0.0.1]"]);
     let mut client = process.smtp();
     client.expect("MAIL FROM:<>", "250");
     client.expect("RCPT TO:<me@[127.0.0.1]>", "250");

@@ -13,8 +13,6 @@ use common::reading::{put, read};
 use ringpost::config::{Configuration, Problem, Protocol, ServerSettings, Severity, Sources};
 use ringpost::mta::settings::{chain, session_settings};
 
-const USERS: &str = "<users><user>you@localhost</user><user>postmaster@localhost</user></users>";
-
 fn flavours() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flavours");
     let entries = fs::read_dir(dir).expect("it is there").map(|entry| entry.expect("readable").path());
@@ -23,7 +21,7 @@ fn flavours() -> Vec<PathBuf> {
     flavours
 }
 
-/// The files of a flavour, beside a `ringpost.xml` with some users and `more`.
+/// The files of a flavour, beside a `ringpost.xml` with `more`.
 fn sources(flavour: &Path, more: &str) -> Sources {
     let mut sources = Sources { directory: "/srv/ringpost/conf".into(), ..Sources::default() };
     for entry in fs::read_dir(flavour).expect("it is there") {
@@ -33,7 +31,7 @@ fn sources(flavour: &Path, more: &str) -> Sources {
             put(&mut sources, name, &fs::read(&path).expect("readable"));
         }
     }
-    put(&mut sources, "ringpost", format!("<ringpost>{USERS}{more}</ringpost>").as_bytes());
+    put(&mut sources, "ringpost", format!("<ringpost>{more}</ringpost>").as_bytes());
     sources
 }
 
@@ -140,7 +138,8 @@ fn what_a_version_added_is_read() {
     assert!(global.tls.is_none() && tls.tls.is_some() && submission.tls.is_some());
     assert!(!newest.servers[3].enabled);
     let container = newest.container.expect("it is there");
-    assert_eq!(container.processors.len(), 9);
+    assert_eq!(container.pipeline.map(|pipeline| pipeline.processors.len()), Some(9));
+    assert_eq!(container.remotes.len(), 1);
     assert_eq!(
         flavour("memory-3.9").servers[0].bind,
         ["0.0.0.0:25".parse().expect("an address")],

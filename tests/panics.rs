@@ -140,7 +140,8 @@ async fn run(
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: Duration::from_secs(60),
         graceful: true,
-        gate: Gate { connections: limit, per_client: None, unnamed: None, descriptors: usize::MAX },
+        gate: Gate { connections: limit, per_client: None, unnamed: None, proxy_first: true, descriptors: usize::MAX },
+        tls: None,
         logins: common::driver::logins(),
     });
     let stopping: Rc<Bell> = Rc::default();

@@ -18,7 +18,7 @@ fn last_line(failed: &Failed) -> &str {
 
 #[test]
 fn a_broken_configuration_is_told_with_file_line_and_column() {
-    let home = Home::new(&Conf::new().servers(vec![Server::smtp().with("maxLineLength", "12")]));
+    let home = Home::without_users(&Conf::new().servers(vec![Server::smtp().with("maxLineLength", "12")]));
     fs::write(home.conf().join("domainlist.xml"), "<domainlist>\n  <defaultDomain>not a domain</defaultDomain>\n")
         .unwrap();
     let failed = home.fail_to_start(|_| {});
@@ -119,7 +119,7 @@ fn refuse_io_uring(errno: libc::c_int) -> impl Fn() -> io::Result<()> {
 
 #[test]
 fn io_uring_that_is_refused_is_told_with_the_remedy() {
-    let home = Home::new(&Conf::new());
+    let home = Home::without_users(&Conf::new());
     for (errno, told) in
         [(libc::EPERM, ["kernel.io_uring_disabled", "seccomp profile"]), (libc::ENOSYS, ["no io_uring", "Linux 5.17"])]
     {
@@ -172,7 +172,7 @@ fn an_address_of_another_machine_is_told() {
 
 #[test]
 fn a_directory_that_cannot_be_made_is_named() {
-    let home = Home::new(&Conf::new());
+    let home = Home::without_users(&Conf::new());
     fs::write(home.path().join("var"), "in the way").unwrap();
     let failed = home.fail_to_start(|_| {});
     let spool = home.path().join("var/spool");
@@ -196,4 +196,30 @@ fn the_command_line_explains_itself() {
     let (code, out, err) = run(&["sereve"]);
     assert_eq!((code, &*out), (Some(64), ""), "EX_USAGE");
     assert!(err.contains("sereve") && err.contains("--help"), "{err}");
+}
+
+#[test]
+fn a_pair_made_for_a_first_try_is_what_the_printed_lines_want() {
+    let home = Home::new(&Conf::new());
+    let make = || {
+        let mut command = home.command();
+        command.args(["keys", "self-signed", "--name", "mx.example.org"]).output().expect("it runs")
+    };
+    let output = make();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).expect("text");
+    let (_, rest) = told.split_once("<tls socketTLS=\"false\" startTLS=\"true\">").expect("the lines to paste");
+    let (inside, _) = rest.split_once("</tls>").expect("the lines to paste");
+    let key = home.conf().join("tls-key.pem");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).expect("a key").permissions());
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads the key");
+
+    home.configure(&Conf::new().servers(vec![Server::smtp().with("tls startTLS='true'", &inside.replace('\n', " "))]));
+    let process = home.start();
+    assert!(process.connect(0).say("EHLO client").contains("STARTTLS"));
+    process.stop();
+    // Keys are never written over.
+    let again = make();
+    assert_eq!(again.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("tls-key.pem is there already"));
 }

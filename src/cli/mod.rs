@@ -1,9 +1,15 @@
-//! The command line: `ringpost [--conf DIR] [serve|check|status]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status|user|domain|alias|keys]`.
 
+mod alias;
 mod check;
+mod directory;
+mod domain;
+mod keys;
+mod password;
 mod serve;
 mod status;
 mod tell;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +18,8 @@ use clap::{Parser, Subcommand};
 
 /// Exit statuses, as sysexits.h names them.
 pub mod exit {
+    /// What was asked for was not done, and why was said.
+    pub const REFUSED: u8 = 1;
     /// EX_USAGE: the command line is wrong.
     pub const USAGE: u8 = 64;
     /// EX_UNAVAILABLE: no server answers.
@@ -34,7 +42,7 @@ struct Arguments {
     verb: Option<Verb>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Take mail and deliver it, until SIGTERM or SIGINT (the default)
     Serve,
@@ -45,6 +53,30 @@ enum Verb {
         /// As a JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Who the users are; on a running server and on a stopped one
+    #[command(subcommand)]
+    User(user::Verb),
+    /// The domains whose mail is taken; on a running server and on a stopped one
+    #[command(subcommand)]
+    Domain(domain::Verb),
+    /// Where mail goes instead (the recipient rewrite table); on a running server and on a stopped one
+    #[command(subcommand)]
+    Alias(alias::Verb),
+    /// Make keys for TLS
+    Keys {
+        #[command(subcommand)]
+        what: Keys,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Keys {
+    /// A key and a certificate that it signed itself, for a first try; says what to write in smtpserver.xml
+    SelfSigned {
+        /// A name that clients know the server by; may be repeated [default: the host's name, and localhost]
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
     },
 }
 
@@ -58,6 +90,10 @@ pub fn run() -> ExitCode {
         Verb::Serve => serve::run(&arguments.conf),
         Verb::Check => check::run(&arguments.conf),
         Verb::Status { json } => status::run(&arguments.conf, json),
+        Verb::User(verb) => user::run(&arguments.conf, &verb),
+        Verb::Domain(verb) => domain::run(&arguments.conf, &verb),
+        Verb::Alias(verb) => alias::run(&arguments.conf, &verb),
+        Verb::Keys { what: Keys::SelfSigned { names } } => keys::self_signed(&arguments.conf, &names),
     }
 }
 

@@ -17,11 +17,14 @@ pub struct Class {
     pub standing: Standing,
     /// What may stand in its element. `None`: anything.
     pub keys: Option<&'static [Key]>,
+    /// Of a matcher or mailet, whether the pipeline has it: how it differs from James, if it does. The pipeline is not in
+    /// force yet, so that it does not change the standing.
+    pub ready: Option<&'static str>,
 }
 
 /// A class that is honoured and has no keys; the methods say otherwise.
 pub const fn class(name: &'static str) -> Class {
-    Class { name, standing: Standing::Honoured, keys: Some(&[]) }
+    Class { name, standing: Standing::Honoured, keys: Some(&[]), ready: None }
 }
 
 /// A class that protects or restricts and is not done yet, so that ringpost does not start with it unless it is accepted.
@@ -50,6 +53,11 @@ impl Class {
         Class { keys: None, ..self }
     }
 
+    /// The pipeline has it; `how` it differs from James, empty where it does not.
+    pub const fn ready(self, how: &'static str) -> Class {
+        Class { ready: Some(how), ..self }
+    }
+
     /// It is obeyed, and differs from James.
     pub const fn differently(self, how: &'static str) -> Class {
         Class { standing: Standing::Differently(how), ..self }
@@ -74,7 +82,7 @@ pub fn judge(section: &mut Section<'_>, class: &Class, written: Written<'_>, ele
         Standing::Meaningless(why) | Standing::Misplaced(why) => {
             section.say(written.position, Severity::Note, format!("{name} has no meaning here"), why);
         }
-        Standing::Honoured | Standing::Differently(_) | Standing::Older(_) => {}
+        Standing::Honoured | Standing::Differently(_) | Standing::Older(_) | Standing::Gone(_) => {}
     }
     if let Some(keys) = class.keys {
         let scope = Scope { name, keys: &[CLASS, also, keys], unknown: Severity::Warning };

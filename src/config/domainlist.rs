@@ -19,18 +19,20 @@ pub struct DomainSettings {
     /// Every local domain, lower-cased, without duplicates: `domainnames`, `defaultDomain` and, with `autodetect`, the
     /// host's name.
     pub names: Vec<String>,
+    /// Those of them that `autodetect` and `autodetectIP` found and nobody named.
+    pub detected: Vec<String>,
     /// `defaultDomain`: the domain of addresses without one, such as `Postmaster`; lower-cased.
     pub default: String,
 }
 
-const STORED: &str = "the domains are those of this file; none is looked up";
+const STORED: &str = "the domains are in ringpost's own database; those of this file are put there at each start";
 
 /// The keys of `domainlist.xml`.
 pub const KEYS: &[Key] = &[
     key("@class").meaningless(STORED),
     key("autodetect").defaults("true", "false", "false").differently("a host's name that is localhost counts; it is the default domain anyway"),
     key("autodetectIP").defaults("true", "false", "false").differently(
-        "as in James the addresses of every domain become domains, so that you@[192.0.2.1] is local; its user is a <user> of that name",
+        "as in James the addresses of every domain become domains, so that you@[192.0.2.1] is local; its user has that name",
     ),
     key("defaultDomain").default("localhost"),
     key("domainnames/domainname").often(),
@@ -47,7 +49,7 @@ const LOCALHOST: &str = "localhost";
 impl Default for DomainSettings {
     /// What James does without the file: `localhost` alone.
     fn default() -> DomainSettings {
-        DomainSettings { names: vec![LOCALHOST.to_owned()], default: LOCALHOST.to_owned() }
+        DomainSettings { names: vec![LOCALHOST.to_owned()], detected: Vec::new(), default: LOCALHOST.to_owned() }
     }
 }
 
@@ -57,6 +59,7 @@ pub fn read(file: &File, host: &Host, problems: &mut Problems) -> DomainSettings
     let scope = Scope { name: "domainlist", keys: &[KEYS], unknown: Severity::Warning };
     walk(file, &file.root, &scope, section.problems);
     let mut names = named(&mut section);
+    let written = names.clone();
     if switched_on(&mut section, "autodetect") {
         names.extend(value::domain(&host.name));
     }
@@ -68,7 +71,8 @@ pub fn read(file: &File, host: &Host, problems: &mut Problems) -> DomainSettings
     }
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
-    DomainSettings { names, default }
+    let detected = names.iter().filter(|name| **name != default && !written.contains(name)).cloned().collect();
+    DomainSettings { names, detected, default }
 }
 
 /// A switch, in today's place or, as James 2.3 had it, as an attribute of `servernames`.

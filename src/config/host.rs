@@ -3,8 +3,9 @@
 use std::ffi::CStr;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::path::Path;
 
+use super::keystore::{self, KeyProblem};
+use super::server::tls::{ClientAuth, Credentials};
 use super::value::hello_name;
 
 /// The machine, as values, so that reading a configuration is the same everywhere it is tested.
@@ -18,8 +19,10 @@ pub struct Host {
     pub resolve: fn(&str) -> io::Result<Vec<IpAddr>>,
     /// The value of an environment variable, for `${env:NAME}`.
     pub variable: fn(&str) -> Option<String>,
-    /// Whether a file can be read, such as a keystore; why not, if not.
-    pub readable: fn(&Path) -> io::Result<()>,
+    /// Whether key and certificates of a server are there and fit; why not, if not.
+    pub usable: fn(&Credentials) -> Result<(), KeyProblem>,
+    /// Whether there are certificates that clients may be signed by; why not, if not.
+    pub trusted: fn(&ClientAuth) -> Result<(), KeyProblem>,
 }
 
 impl Host {
@@ -29,19 +32,19 @@ impl Host {
         let mut cpus: Vec<usize> = cpus.into_iter().map(|core| core.id).collect();
         cpus.sort_unstable();
         let name = host_name().unwrap_or_else(|| "localhost".to_owned());
-        Host { name, cpus, resolve, variable: |name| std::env::var(name).ok(), readable }
+        Host {
+            name,
+            cpus,
+            resolve,
+            variable: |name| std::env::var(name).ok(),
+            usable: |credentials| keystore::identities(credentials).map(drop),
+            trusted: |auth| keystore::trusted(auth).map(drop),
+        }
     }
 }
 
 fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
-}
-
-fn readable(path: &Path) -> io::Result<()> {
-    match std::fs::File::open(path)?.metadata()?.is_file() {
-        true => Ok(()),
-        false => Err(io::Error::other("it is no file")),
-    }
 }
 
 /// What gethostname says, where it is a name that can be said in SMTP.

@@ -25,6 +25,8 @@ pub struct Variables<'a> {
 impl Variables<'_> {
     fn find(&self, name: &str) -> Result<String, String> {
         let set = match name.split_once(':') {
+            // A group of an expression in `recipientrewritetable.xml`; nothing is called so.
+            None if !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_digit()) => Ok(format!("${{{name}}}")),
             Some(("env", name)) => (self.environment)(name).ok_or("the environment"),
             Some(("sys", "working.directory")) => Ok(self.home.to_owned()),
             Some(("sys", name)) => {

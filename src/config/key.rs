@@ -14,6 +14,8 @@ pub enum Standing {
     Older(&'static str),
     /// James reads no such key there; the text says what does count. A warning.
     Misplaced(&'static str),
+    /// ringpost has read it once and does not any more; the text says what to do instead. An error.
+    Gone(&'static str),
     /// It has no meaning here; the text says why. A note.
     Meaningless(&'static str),
     /// It is read and checked, and belongs to something that is not done yet. A note.
@@ -95,6 +97,11 @@ impl Key {
     /// James reads no such key there.
     pub const fn misplaced(self, right: &'static str) -> Key {
         Key { standing: Standing::Misplaced(right), ..self }
+    }
+
+    /// It is read no more.
+    pub const fn gone(self, instead: &'static str) -> Key {
+        Key { standing: Standing::Gone(instead), ..self }
     }
 
     /// It has no meaning here.

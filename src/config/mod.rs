@@ -14,6 +14,7 @@ pub mod host;
 pub mod interpolation;
 pub mod jvm;
 pub mod key;
+pub mod keystore;
 pub mod location;
 pub mod mailetcontainer;
 pub mod mailrepositorystore;
@@ -42,8 +43,8 @@ pub use problem::{Problem, Severity};
 pub use problems::Problems;
 pub use recipientrewritetable::RewriteSettings;
 pub use ringpost::{
-    DeliverySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings, SpoolSettings, Steering,
-    TimeoutSettings,
+    DeliverySettings, DirectorySettings, LimitSettings, LogFormat, LogLevel, LogSettings, RingpostSettings,
+    SpoolSettings, Steering, TimeoutSettings, TlsExtras,
 };
 pub use server::auth::AuthSettings;
 pub use server::effective::{Effective, Origin, Row};
@@ -239,9 +240,9 @@ fn configuration(
         rewrites: rewrites.and_then(|file| recipientrewritetable::read(&file, problems)),
         dns: dns.and_then(|file| dnsservice::read(&file, problems)),
         repositories: repositories.and_then(|file| mailrepositorystore::read(&file, problems)),
-        container: container.and_then(|file| mailetcontainer::read(&file, problems)),
+        container: container.and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, problems)),
         webadmin: webadmin.map(|file| webadmin::read(&file, problems)),
-        ringpost: ringpost::read(&own, &home, &domains, host, problems)?,
+        ringpost: ringpost::read(&own, around, problems)?,
         domains,
         home,
     };

@@ -1,80 +1,29 @@
-//! `recipientrewritetable.xml`: aliases, forwards and groups. Read and checked in full; not used yet.
+//! `recipientrewritetable.xml`: how far mappings are followed, and those that stand in the file itself.
 
-use super::key::{Key, boolean, key};
+use super::key::{Key, key};
 use super::problem::Severity;
 use super::problems::Problems;
 use super::section::{Section, Written};
 use super::value::{self, Expected};
 use super::walk::{Scope, walk};
 use super::xml::File;
+use crate::directory::{Mapping, Source};
 
 /// What `recipientrewritetable.xml` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewriteSettings {
     /// `mappingLimit`: how many mappings in a row are followed; 0 where `recursiveMapping` is false.
     pub mapping_limit: u32,
-    /// `mapping`: what is written in the file itself.
-    pub mappings: Vec<Mapping>,
+    /// `mapping`: what is written in the file itself; it counts beside what `ringpost alias` keeps.
+    pub mappings: Vec<(Source, Mapping)>,
 }
-
-/// One source and what it becomes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
-    /// `user@domain`, or a domain.
-    pub source: String,
-    /// What it becomes, in order.
-    pub targets: Vec<Target>,
-}
-
-/// What an address becomes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// How.
-    pub kind: TargetKind,
-    /// What stands after the prefix.
-    pub text: String,
-}
-
-/// How an address becomes another, by its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetKind {
-    /// No prefix: that address.
-    Address,
-    /// `regex:`
-    Regex,
-    /// `domain:`
-    Domain,
-    /// `domainAlias:`
-    DomainAlias,
-    /// `error:` a refusal.
-    Error,
-    /// `forward:`
-    Forward,
-    /// `group:`
-    Group,
-    /// `alias:`
-    Alias,
-}
-
-const PREFIXES: [(&str, TargetKind); 7] = [
-    ("regex:", TargetKind::Regex),
-    ("domain:", TargetKind::Domain),
-    ("domainAlias:", TargetKind::DomainAlias),
-    ("error:", TargetKind::Error),
-    ("forward:", TargetKind::Forward),
-    ("group:", TargetKind::Group),
-    ("alias:", TargetKind::Alias),
-];
 
 /// The keys of `recipientrewritetable.xml`.
 pub const KEYS: &[Key] = &[
     key("@class").differently("every back end maps to the local table"),
-    key("recursiveMapping").default("true").checked(boolean).waits("no address is rewritten yet"),
-    key("mappingLimit").default("10").waits("no address is rewritten yet"),
-    key("mapping").often().protects(
-        |text| !text.contains("error:"),
-        "mail that it refuses would be taken where ringpost.xml names the user: remove the mapping and the user",
-    ),
+    key("recursiveMapping").default("true"),
+    key("mappingLimit").default("10"),
+    key("mapping").often().differently("read with any class, not with XMLRecipientRewriteTable alone"),
 ];
 
 /// Reads `recipientrewritetable.xml`; `None` where the outermost element is another.
@@ -101,32 +50,29 @@ pub fn read(file: &File, problems: &mut Problems) -> Option<RewriteSettings> {
     })
 }
 
-fn mappings(section: &mut Section<'_>) -> Vec<Mapping> {
+fn mappings(section: &mut Section<'_>) -> Vec<(Source, Mapping)> {
     let written = section.element.children.iter().filter(|child| child.name == "mapping");
-    let mut mappings = Vec::new();
-    for written in written.map(Written::text_of) {
-        let Some(mapping) = section.parse(written, mapping) else { continue };
-        if mapping.targets.iter().all(|target| target.kind != TargetKind::Error) {
-            let found = format!("{} is not rewritten yet", mapping.source);
-            let advice = "its mail is taken where ringpost.xml names it as a <user>, and else refused";
-            section.say(written.position, Severity::Warning, found, advice);
-        }
-        mappings.push(mapping);
-    }
-    mappings
+    let parsed = written.map(Written::text_of).filter_map(|written| section.parse(written, mapping));
+    parsed.flatten().collect()
 }
 
-fn mapping(text: &str) -> Result<Mapping, Expected> {
+/// `source=target;target`; targets may also be parted by commas, but for an expression or a refusal, which may have some.
+fn mapping(text: &str) -> Result<Vec<(Source, Mapping)>, Expected> {
     let expected = || "user@domain=target, several targets separated by `;`".to_owned();
     let (source, targets) = text.split_once('=').ok_or_else(expected)?;
-    let targets: Vec<Target> = targets.split([';', ',']).map(str::trim).filter(|t| !t.is_empty()).map(target).collect();
-    let source = source.trim().to_lowercase();
-    let complete = !source.is_empty() && !targets.is_empty() && targets.iter().all(|target| !target.text.is_empty());
-    if complete { Ok(Mapping { source, targets }) } else { Err(expected()) }
+    let source = Source::parse(source).map_err(|error| format!("{}: {error}", expected()))?;
+    let mut mappings = Vec::new();
+    for target in targets.split(';').flat_map(parts).map(str::trim).filter(|target| !target.is_empty()) {
+        let mapping = Mapping::parse(target).map_err(|error| format!("{}: {error}", expected()))?;
+        source.takes(mapping.kind()).map_err(|error| format!("{}: {error}", expected()))?;
+        mappings.push((source.clone(), mapping.in_domain(source.domain())));
+    }
+    if mappings.is_empty() { Err(expected()) } else { Ok(mappings) }
 }
 
-fn target(text: &str) -> Target {
-    let found = PREFIXES.iter().find_map(|(prefix, kind)| Some((*kind, text.strip_prefix(prefix)?)));
-    let (kind, text) = found.unwrap_or((TargetKind::Address, text));
-    Target { kind, text: text.to_owned() }
+fn parts(target: &str) -> Vec<&str> {
+    match target.trim_start().starts_with("regex:") || target.trim_start().starts_with("error:") {
+        true => vec![target],
+        false => target.split(',').collect(),
+    }
 }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::domainlist::DomainSettings;
+use super::Surroundings;
 use super::host::Host;
 use super::key::{Key, key};
 use super::near::nearest;
 use super::problem::Severity;
 use super::problems::{Acceptance, Inactive, Problems};
-use super::section::{Section, Written};
+use super::section::Section;
+use super::server::tls::{Credentials, OF_CERTIFICATE, credentials};
 use super::tables;
 use super::value;
 use super::walk::{Scope, walk};
@@ -19,8 +20,8 @@ use crate::mail::limits::RECIPIENTS;
 /// What `ringpost.xml` says, every default filled in and every path absolute or below the home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingpostSettings {
-    /// `users/user`: mailboxes that exist, as `local-part@domain`, the domain lower-cased.
-    pub users: Vec<String>,
+    /// `directory`: users, domains and the rewrite table.
+    pub directory: DirectorySettings,
     /// `mail/directory`: below it every user has a Maildir.
     pub mail_directory: PathBuf,
     /// `shards`: the CPUs that serve, one shard each, ascending.
@@ -31,6 +32,8 @@ pub struct RingpostSettings {
     pub limits: LimitSettings,
     /// `timeouts`.
     pub timeouts: TimeoutSettings,
+    /// `tls`.
+    pub tls: TlsExtras,
     /// `delivery`.
     pub delivery: DeliverySettings,
     /// `log`.
@@ -41,6 +44,17 @@ pub struct RingpostSettings {
     pub control_socket: PathBuf,
     /// `shutdown/grace`: how long transactions under way may go on when the process is told to stop.
     pub shutdown_grace: Duration,
+}
+
+/// `directory`: where users, domains and the rewrite table are kept, and how passwords are hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectorySettings {
+    /// `path`: the database's file.
+    pub path: PathBuf,
+    /// `rehash`: a password that James has hashed is hashed anew when its user logs in.
+    pub rehash: bool,
+    /// `hashingThreads`: passwords that are hashed at a time, at idle priority, 19 MiB each.
+    pub hashing_threads: usize,
 }
 
 /// `spool`: where messages are kept until they are delivered.
@@ -85,6 +99,8 @@ pub struct LimitSettings {
 pub struct TimeoutSettings {
     /// `proxyHeader`: for the PROXY header, from the moment it connected.
     pub proxy_header: Duration,
+    /// `tlsHandshake`: for the handshake of TLS, from the moment it may begin.
+    pub tls_handshake: Duration,
     /// `commandLine`: for a command line, from its first octet to its last.
     pub command_line: Duration,
     /// `transaction`.
@@ -95,6 +111,15 @@ pub struct TimeoutSettings {
     pub content_rate: u32,
     /// `contentWindow`.
     pub content_window: Duration,
+}
+
+/// `tls`: what James has no words for, for all servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsExtras {
+    /// `tickets`: whether clients may resume sessions.
+    pub tickets: bool,
+    /// `certificate`: more keys and certificates, for clients that ask for one of their names.
+    pub certificates: Vec<Credentials>,
 }
 
 /// `delivery`.
@@ -146,7 +171,10 @@ pub enum LogLevel {
 /// The keys of `ringpost.xml`.
 pub const KEYS: &[Key] = &[
     key("home").default("the directory that holds conf"),
-    key("users/user").often(),
+    key("users/user").often().gone("users are in the directory: `ringpost user add` adds them; remove <users> here"),
+    key("directory/path").default("var/directory.sqlite"),
+    key("directory/rehash").default("true"),
+    key("directory/hashingThreads").default("2"),
     key("mail/directory").default("var/mail"),
     key("shards").default("every CPU that the process may use"),
     key("spool/directory").default("var/spool"),
@@ -163,11 +191,19 @@ pub const KEYS: &[Key] = &[
     key("limits/authFailureDelay").default("1s"),
     key("limits/refuseEarlyTalkers").default("true"),
     key("timeouts/proxyHeader").default("5s"),
+    key("timeouts/tlsHandshake").default("30s"),
     key("timeouts/commandLine").default("5m"),
     key("timeouts/transaction").default("6h"),
     key("timeouts/session").default("1d"),
     key("timeouts/contentRate").default("100"),
     key("timeouts/contentWindow").default("10m"),
+    key("tls/tickets").default("true"),
+    key("tls/certificate").often(),
+    key("tls/certificate/keystore"),
+    key("tls/certificate/keystoreType").default("JKS"),
+    key("tls/certificate/secret"),
+    key("tls/certificate/privateKey"),
+    key("tls/certificate/certificates"),
     key("delivery/hold").default("false"),
     key("delivery/discard").default("false"),
     key("delivery/share").default("25"),
@@ -268,25 +304,22 @@ pub fn home(file: &File, home: &Path) -> PathBuf {
     named.map_or_else(|| home.to_owned(), |path| home.join(path))
 }
 
-/// Reads `ringpost.xml`; `home` is where paths start. `None` where the outermost element is another.
-pub fn read(
-    file: &File,
-    home: &Path,
-    domains: &DomainSettings,
-    host: &Host,
-    problems: &mut Problems,
-) -> Option<RingpostSettings> {
+/// Reads `ringpost.xml`. `None` where the outermost element is another.
+pub fn read(file: &File, around: Surroundings<'_>, problems: &mut Problems) -> Option<RingpostSettings> {
+    let Surroundings { host, places } = around;
+    let home = places.home;
     let mut section = Section::root(file, "ringpost", problems)?;
     let scope = Scope { name: "ringpost", keys: &[KEYS], unknown: Severity::Warning };
     walk(file, &file.root, &scope, section.problems);
     section.read("home", value::path);
     Some(RingpostSettings {
-        users: users(&mut section, domains),
+        directory: directory(&mut section, home),
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
         shards: shards(&mut section, host),
         spool: spool(&mut section, home),
         limits: limits(&mut section),
         timeouts: timeouts(&mut section),
+        tls: tls(&mut section, around),
         delivery: delivery(&mut section),
         log: log(&mut section),
         steering: section.read("steering", |text| value::word(text, &STEERING)).unwrap_or_default(),
@@ -303,34 +336,13 @@ fn small<T: TryFrom<u64>>(section: &mut Section<'_>, path: &str, least: u64, mos
     section.read(path, |text| value::number(text, least, most)).and_then(|number| T::try_from(number).ok())
 }
 
-/// The users. One of a domain that is not local would wait for mail for ever, so it is named.
-fn users(section: &mut Section<'_>, domains: &DomainSettings) -> Vec<String> {
-    let elements = section.list("users", "user");
-    if elements.is_empty() {
-        let found = "no <user> is named";
-        section.say(section.element.position, Severity::Warning, found, "every recipient will be refused");
+fn directory(section: &mut Section<'_>, home: &Path) -> DirectorySettings {
+    let path = section.read("directory/path", value::path).unwrap_or_else(|| "var/directory.sqlite".into());
+    DirectorySettings {
+        path: home.join(path),
+        rehash: section.read("directory/rehash", value::boolean).unwrap_or(true),
+        hashing_threads: count(section, "directory/hashingThreads", 1, 64).unwrap_or(2),
     }
-    let mut users: Vec<String> = Vec::new();
-    for written in elements.into_iter().map(Written::text_of) {
-        let Some(user) = section.parse(written, value::user) else { continue };
-        let domain = user.rsplit_once('@').map_or("", |(_, domain)| domain);
-        if !domains.names.iter().any(|name| name == domain) {
-            let found = format!("user {user} is of the domain {domain}, whose mail is not taken");
-            let advice = format!("add {domain} to domainlist.xml, or remove the user");
-            section.say(written.position, Severity::Warning, found, advice);
-        }
-        if users.iter().any(|earlier| earlier.eq_ignore_ascii_case(&user)) {
-            section.say(
-                written.position,
-                Severity::Warning,
-                format!("user {user} is named twice"),
-                "remove one of them",
-            );
-        } else {
-            users.push(user);
-        }
-    }
-    users
 }
 
 fn shards(section: &mut Section<'_>, host: &Host) -> Vec<usize> {
@@ -385,12 +397,23 @@ fn timeouts(section: &mut Section<'_>) -> TimeoutSettings {
     let mut time = |path, default| section.read(path, value::duration).unwrap_or(default);
     TimeoutSettings {
         proxy_header: time("timeouts/proxyHeader", Duration::from_secs(5)),
+        tls_handshake: time("timeouts/tlsHandshake", Duration::from_secs(30)),
         command_line: time("timeouts/commandLine", minutes(5)),
         transaction: time("timeouts/transaction", minutes(6 * 60)),
         session: time("timeouts/session", minutes(24 * 60)),
         content_window: time("timeouts/contentWindow", minutes(10)),
         content_rate: small(section, "timeouts/contentRate", 0, 1_000_000).unwrap_or(100),
     }
+}
+
+fn tls(section: &mut Section<'_>, Surroundings { host, places }: Surroundings<'_>) -> TlsExtras {
+    let tickets = section.read("tls/tickets", value::boolean).unwrap_or(true);
+    let elements = section.list("tls", "certificate");
+    let certificates = elements.into_iter().filter_map(|element| {
+        let mut section = Section { file: section.file, element, problems: section.problems };
+        credentials(&mut section, OF_CERTIFICATE, places, host)
+    });
+    TlsExtras { tickets, certificates: certificates.collect() }
 }
 
 fn delivery(section: &mut Section<'_>) -> DeliverySettings {

@@ -1,5 +1,4 @@
-//! `usersrepository.xml`: who the users are, and how their passwords are kept. Read and checked in full; until AUTH is
-//! done, the users are those of `ringpost.xml`.
+//! `usersrepository.xml`: where the users are, how they are named, and how James has kept their passwords.
 
 use std::time::Duration;
 
@@ -11,13 +10,14 @@ use super::server::tls::Secret;
 use super::value::{self, Expected};
 use super::walk::{Scope, walk};
 use super::xml::File;
+use crate::directory::password::{Algorithm, Mode};
 
 /// What `usersrepository.xml` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsersSettings {
     /// Where the users are.
     pub source: UsersSource,
-    /// `algorithm`: how new passwords are kept.
+    /// `algorithm` and `hashingMode`: how James has hashed passwords that do not say it themselves. New ones are argon2id.
     pub algorithm: Algorithm,
     /// `enableVirtualHosting`: a user's name is a whole address.
     pub virtual_hosting: bool,
@@ -53,45 +53,22 @@ pub struct LdapSettings {
     pub pool_size: u32,
 }
 
-/// How a password is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// PBKDF2 (RFC 8018 §5.2) with that digest.
-    Pbkdf2 {
-        /// Whether with SHA-512, and else with SHA-1.
-        sha512: bool,
-        /// Iterations.
-        iterations: u32,
-        /// Bits of the derived key.
-        bits: u32,
-    },
-    /// One digest, such as SHA-512, with a salt or without.
-    Digest {
-        /// Its name.
-        name: String,
-        /// Whether with the user's name as salt.
-        salted: bool,
-    },
-}
-
-const WITH_AUTH: &str = "it is used with AUTH, which ringpost does not do yet";
+const HASHED: &str =
+    "how the hashes of `ringpost user import` were made where they do not say it; new passwords are hashed by argon2id";
 const LDAP: &str = "it is used with LDAP, which ringpost does not do yet";
 
 /// The keys of `usersrepository.xml`.
 pub const KEYS: &[Key] = &[
     key("@name").meaningless("there is one store of users"),
     key("@class").differently("every back end but LDAP maps to the local store"),
-    key("algorithm").default("PBKDF2-SHA512").waits(WITH_AUTH),
-    key("hashingMode").default("plain").checked(hashing_mode).waits(WITH_AUTH),
-    key("enableVirtualHosting")
-        .defaults("true", "false; with Cassandra true", "true")
-        .later("users are whole addresses, as with true")
-        .unless(is_true),
-    key("supportsVirtualHosting").later("users are whole addresses, as with enableVirtualHosting true").unless(is_true),
+    key("algorithm").default("PBKDF2-SHA512").differently(HASHED),
+    key("hashingMode").default("plain").differently(HASHED),
+    key("enableVirtualHosting").defaults("true", "false; with Cassandra true", "true"),
+    key("supportsVirtualHosting").older("enableVirtualHosting"),
     key("enableForwarding").default("true").meaningless("James does not read it any more; forwards are mappings"),
     key("enableAliases").default("true").meaningless("James does not read it any more; aliases are mappings"),
-    key("administratorId").often().waits(WITH_AUTH),
-    key("administratorIds/administratorId").often().waits(WITH_AUTH),
+    key("administratorId").often(),
+    key("administratorIds/administratorId").often(),
     key("verifyFailureDelay")
         .default("0s")
         .differently("limits/authFailureDelay of ringpost.xml is the least, 30 seconds are the most"),
@@ -135,7 +112,8 @@ pub fn read(file: &File, problems: &mut Problems) -> Option<UsersSettings> {
     let mut section = Section::root(file, "usersrepository", problems)?;
     walk(file, &file.root, &scope, section.problems);
     let source = source(&mut section);
-    let algorithm = section.read("algorithm", algorithm).unwrap_or(DEFAULT_ALGORITHM);
+    let mode = section.read("hashingMode", hashing_mode).unwrap_or_default();
+    let algorithm = section.read("algorithm", |text| algorithm(text, mode)).unwrap_or(usual(mode));
     let delay = section.read("verifyFailureDelay", |text| value::james_duration(text, Duration::from_secs(1)));
     let mut administrators: Vec<String> =
         section.written("administratorId").map(|w| w.text.to_owned()).into_iter().collect();
@@ -161,13 +139,18 @@ fn source(section: &mut Section<'_>) -> Option<UsersSource> {
     match written.text {
         LDAP_CLASS => {
             let found = "the users are in LDAP, which ringpost does not do yet";
-            let advice = "those of <users> in ringpost.xml count, and nobody else";
+            let advice = "those that `ringpost user add` adds count, and nobody else";
             section.say(written.position, Severity::Warning, found, advice);
             ldap(section).map(UsersSource::Ldap)
         }
         local if LOCAL.contains(&local) => {
             let found = format!("{local} maps to the local store");
-            section.say(written.position, Severity::Note, found, "the users are those of <users> in ringpost.xml");
+            section.say(
+                written.position,
+                Severity::Note,
+                found,
+                "the users are those that `ringpost user add` and `ringpost user import` add",
+            );
             Some(UsersSource::Local)
         }
         _ => {
@@ -223,39 +206,23 @@ fn ldap_hosts(text: &str) -> Result<Vec<String>, Expected> {
     }
 }
 
-const DEFAULT_ALGORITHM: Algorithm = Algorithm::Pbkdf2 { sha512: true, iterations: 1000, bits: 512 };
-
-const DIGESTS: [&str; 5] = ["SHA-512", "SHA-384", "SHA-256", "SHA-1", "MD5"];
-
-fn algorithm(text: &str) -> Result<Algorithm, Expected> {
-    let expected =
-        || "PBKDF2-SHA512, PBKDF2-SHA512-<iterations>-<bits>, PBKDF2, or a digest such as SHA-512/salted".to_owned();
-    let upper = text.to_ascii_uppercase();
-    if let Some(rest) = upper.strip_prefix("PBKDF2") {
-        let (sha512, rest) = match rest.strip_prefix("-SHA512") {
-            Some(rest) => (true, rest),
-            None => (false, rest),
-        };
-        let mut numbers = rest.split('-').skip(1).map(|n| value::number(n, 1, 100_000_000).map(|n| n as u32));
-        let (iterations, bits) = (numbers.next().unwrap_or(Ok(1000)), numbers.next().unwrap_or(Ok(512)));
-        let is_whole = rest.is_empty() || rest.starts_with('-');
-        return match (iterations, bits, numbers.next(), is_whole) {
-            (Ok(iterations), Ok(bits), None, true) => Ok(Algorithm::Pbkdf2 { sha512, iterations, bits }),
-            _ => Err(expected()),
-        };
-    }
-    let (name, mode) = upper.split_once('/').unwrap_or((&upper, "PLAIN"));
-    match (DIGESTS.contains(&name), mode) {
-        (true, "PLAIN" | "LEGACY") => Ok(Algorithm::Digest { name: name.to_owned(), salted: false }),
-        (true, "SALTED" | "LEGACY_SALTED") => Ok(Algorithm::Digest { name: name.to_owned(), salted: true }),
-        _ => Err(expected()),
-    }
+/// What James takes where nothing is written.
+fn usual(mode: Mode) -> Algorithm {
+    Algorithm::Pbkdf2 { sha512: true, iterations: 1000, bits: 512, mode }
 }
 
-fn hashing_mode(text: &str) -> Result<(), Expected> {
-    value::word(text, &[("plain", ()), ("salted", ()), ("legacy", ()), ("legacy_salted", ())])
+fn algorithm(text: &str, mode: Mode) -> Result<Algorithm, Expected> {
+    let algorithm = Algorithm::parse(text, mode).ok().filter(|algorithm| *algorithm != Algorithm::Argon2id);
+    let forms = "PBKDF2-SHA512, PBKDF2-SHA512-<iterations>-<bits>, PBKDF2, or a digest such as SHA-512/salted";
+    algorithm.ok_or_else(|| forms.to_owned())
 }
 
-fn is_true(text: &str) -> bool {
-    value::boolean(text) == Ok(true)
+fn hashing_mode(text: &str) -> Result<Mode, Expected> {
+    let modes = [
+        ("plain", Mode::Plain),
+        ("salted", Mode::Salted),
+        ("legacy", Mode::Legacy),
+        ("legacy_salted", Mode::LegacySalted),
+    ];
+    value::word(text, &modes)
 }

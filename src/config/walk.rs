@@ -103,6 +103,7 @@ impl Walk<'_> {
         let (severity, found, advice) = match standing {
             Standing::Honoured | Standing::Differently(_) | Standing::Older(_) => return,
             Standing::Misplaced(right) => (Severity::Warning, format!("{label} has no effect here"), right),
+            Standing::Gone(instead) => (Severity::Error, format!("{label} is read no more"), instead),
             Standing::Meaningless(why) => (Severity::Note, format!("{label} has no meaning here"), why),
             Standing::Waits(what) => (Severity::Note, format!("{label} is read, and not used yet"), what),
             Standing::Later(instead) => (Severity::Warning, format!("{label} is not done yet"), instead),

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a password may take: it waits in the queue to the hashing threads.
 const PASSWORD_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long an answer is believed, and how many are remembered.
+/// How long an answer is believed, and how many of each kind are remembered.
 const BELIEVED: Duration = Duration::from_secs(60);
 const REMEMBERED: usize = 10_000;
 
@@ -54,19 +55,42 @@ struct Told {
     reply: Reply,
 }
 
-/// Answers about recipients, each with the time until which it is believed; all are from after the same number of changes.
+/// Answers, each with the time until which it is believed; all are from after the same number of changes.
 #[derive(Default)]
 struct Remembered {
     changes: u64,
-    answers: HashMap<Mailbox, (Answer, Duration)>,
+    recipients: Answers<Mailbox, Answer>,
+    domains: Answers<Domain, bool>,
+    senders: Answers<(Username, Mailbox), bool>,
+}
+
+/// At most [`REMEMBERED`] answers of one kind.
+struct Answers<K, V>(HashMap<K, (V, Duration)>);
+
+impl<K, V> Default for Answers<K, V> {
+    fn default() -> Answers<K, V> {
+        Answers(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash, V: Clone> Answers<K, V> {
+    fn get(&self, key: &K, now: Duration) -> Option<V> {
+        self.0.get(key).filter(|(_, until)| *until > now).map(|(answer, _)| answer.clone())
+    }
+
+    fn put(&mut self, key: K, answer: V, until: Duration) {
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
+        }
+        self.0.insert(key, (answer, until));
+    }
 }
 
 impl Remembered {
     /// Forgets all if the directory has changed since.
     fn keep_up(&mut self, changes: u64) {
         if self.changes != changes {
-            self.changes = changes;
-            self.answers.clear();
+            *self = Remembered { changes, ..Remembered::default() };
         }
     }
 }
@@ -106,7 +130,7 @@ impl Client {
     pub async fn ask(&self, mailbox: Mailbox) -> Result<Answer, Unavailable> {
         let told = self.put(Question::Recipient(mailbox.clone()), PATIENCE).await?;
         let Reply::Recipient(answer) = told.reply else { return Err(Unavailable) };
-        self.remember(mailbox, answer.clone(), told.changes);
+        self.remember(told.changes, |remembered, until| remembered.recipients.put(mailbox, answer.clone(), until));
         Ok(answer)
     }
 
@@ -140,16 +164,20 @@ impl Client {
         }
     }
 
-    fn remember(&self, mailbox: Mailbox, answer: Answer, changes: u64) {
+    /// Remembers an answer from after so many changes, unless there have been more meanwhile.
+    fn remember(&self, changes: u64, put: impl FnOnce(&mut Remembered, Duration)) {
         let mut remembered = self.0.remembered.borrow_mut();
         remembered.keep_up(self.0.lines.changes());
-        if remembered.changes != changes {
-            return;
+        if remembered.changes == changes {
+            put(&mut remembered, self.0.now.get() + BELIEVED);
         }
-        if remembered.answers.len() >= REMEMBERED {
-            remembered.answers.clear();
-        }
-        remembered.answers.insert(mailbox, (answer, self.0.now.get() + BELIEVED));
+    }
+
+    /// What is remembered.
+    fn recall<T>(&self, get: impl FnOnce(&Remembered, Duration) -> Option<T>) -> Option<T> {
+        let mut remembered = self.0.remembered.borrow_mut();
+        remembered.keep_up(self.0.lines.changes());
+        get(&remembered, self.0.now.get())
     }
 }
 
@@ -174,10 +202,7 @@ impl Drop for Counted<'_> {
 
 impl Directory for Client {
     fn known(&self, mailbox: &Mailbox) -> Option<Answer> {
-        let mut remembered = self.0.remembered.borrow_mut();
-        remembered.keep_up(self.0.lines.changes());
-        let found = remembered.answers.get(mailbox).filter(|(_, until)| *until > self.0.now.get());
-        found.map(|(answer, _)| answer.clone())
+        self.recall(|remembered, now| remembered.recipients.get(mailbox, now))
     }
 
     fn look_up<'a>(&'a self, mailbox: &Mailbox) -> Pending<'a, Answer> {
@@ -203,9 +228,15 @@ impl Directory for Client {
     }
 
     fn may_send_as<'a>(&'a self, user: &Username, mailbox: &Mailbox) -> Pending<'a, bool> {
-        self.ask_for(Question::MaySendAs(user.clone(), mailbox.clone()), |reply| match reply {
-            Reply::MaySendAs(may) => Some(may),
-            _ => None,
+        let key = (user.clone(), mailbox.clone());
+        Box::pin(async move {
+            if let Some(may) = self.recall(|remembered, now| remembered.senders.get(&key, now)) {
+                return Ok(may);
+            }
+            let told = self.put(Question::MaySendAs(key.0.clone(), key.1.clone()), PATIENCE).await?;
+            let Reply::MaySendAs(may) = told.reply else { return Err(Unavailable) };
+            self.remember(told.changes, |remembered, until| remembered.senders.put(key, may, until));
+            Ok(may)
         })
     }
 
@@ -217,9 +248,15 @@ impl Directory for Client {
     }
 
     fn is_local<'a>(&'a self, domain: &Domain) -> Pending<'a, bool> {
-        self.ask_for(Question::IsLocal(domain.clone()), |reply| match reply {
-            Reply::IsLocal(local) => Some(local),
-            _ => None,
+        let domain = domain.clone();
+        Box::pin(async move {
+            if let Some(local) = self.recall(|remembered, now| remembered.domains.get(&domain, now)) {
+                return Ok(local);
+            }
+            let told = self.put(Question::IsLocal(domain.clone()), PATIENCE).await?;
+            let Reply::IsLocal(local) = told.reply else { return Err(Unavailable) };
+            self.remember(told.changes, |remembered, until| remembered.domains.put(domain, local, until));
+            Ok(local)
         })
     }
 }

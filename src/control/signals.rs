@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT.
+//! SIGTERM and SIGINT, and SIGHUP.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,5 +20,20 @@ impl StopSignals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// The signal that asks the server to read its files again.
+pub struct HangUps(Signal);
+
+impl HangUps {
+    /// Takes the signal over. Must be called inside a tokio runtime.
+    pub fn new() -> std::io::Result<HangUps> {
+        Ok(HangUps(signal(SignalKind::hangup())?))
+    }
+
+    /// Ends at the next one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -1,7 +1,8 @@
-//! The control socket: answers whoever may reach it with how the server is.
+//! The control socket: answers whoever may reach it with how the server is, and does what an operator wants of the directory.
 //!
-//! A client sends one line, `status` or `status json`, and reads to the end. The socket is the operator's and the group's
-//! (mode 0660), and nothing that it says or does changes anything.
+//! A client sends one line, `status` or `status json`, and reads to the end. Or it sends commands to the directory, one a
+//! line, and reads an answer to each (`control::directory::command`). The socket is the operator's and the group's (mode
+//! 0660); the directory is read and changed for the owner of this process and for root alone.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -14,17 +15,20 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::directory::Keeper;
+use super::directory::command::{Command, LINE_OCTETS, Outcome, is_for_directory, write_outcome};
+
 /// Who may connect: owner and group.
 const MODE: u32 = 0o660;
 
-/// Octets of a request at most.
-const REQUEST: u64 = 256;
+/// Octets of a line at most.
+const LINE: u64 = LINE_OCTETS as u64;
 
 /// Clients at a time; further ones wait to be accepted.
 const CLIENTS: usize = 16;
 
-/// How long one client may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one client may take for a request, and its answer to be done and read.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,16 +82,16 @@ impl ControlSocket {
     }
 
     /// Answers for ever.
-    pub async fn serve(self, status: Status) {
+    pub async fn serve(self, status: Status, directory: Arc<Keeper>) {
         let clients = Arc::new(Semaphore::new(CLIENTS));
         loop {
             let Ok(place) = clients.clone().acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((client, _)) => {
-                    let status = status.clone();
+                    let (status, directory) = (status.clone(), directory.clone());
                     tokio::spawn(async move {
                         // A client that is too slow, or gone, has had its chance.
-                        let _ = timeout(PATIENCE, answer(client, &status)).await;
+                        let _ = answer(client, &status, &directory).await;
                         drop(place);
                     });
                 }
@@ -105,14 +109,36 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn answer(mut client: UnixStream, status: &Status) -> io::Result<()> {
+async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper) -> io::Result<()> {
+    // SAFETY: geteuid has no arguments and cannot fail.
+    let owner = unsafe { libc::geteuid() };
+    let is_operator = client.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0);
     let (from, mut to) = client.split();
-    let mut line = String::new();
-    BufReader::new(from.take(REQUEST)).read_line(&mut line).await?;
-    let text = match Request::parse(&line) {
-        Some(request) => status(request),
-        None => "error: the requests are `status` and `status json`\n".to_owned(),
-    };
-    to.write_all(text.as_bytes()).await?;
-    to.shutdown().await
+    let mut from = BufReader::new(from);
+    loop {
+        let mut line = String::new();
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        timeout(PATIENCE, (&mut from).take(LINE).read_line(&mut line)).await.map_err(late)??;
+        let goes_on = is_for_directory(&line);
+        let text = match Request::parse(&line) {
+            Some(request) => status(request),
+            None if goes_on && is_operator => write_outcome(&run(directory, &line).await),
+            None if goes_on => {
+                write_outcome(&Err("only the owner of the server's process and root may do that".into()))
+            }
+            None if line.is_empty() => return Ok(()),
+            None => "error: the requests are `status` and `status json`\n".to_owned(),
+        };
+        timeout(PATIENCE, to.write_all(text.as_bytes())).await.map_err(late)??;
+        if !goes_on {
+            return to.shutdown().await;
+        }
+    }
+}
+
+async fn run(directory: &Keeper, line: &str) -> Outcome {
+    match Command::parse(line).filter(|_| line.ends_with('\n')) {
+        Some(command) => directory.run(&command).await,
+        None => Err("the server does not know this command: it is of another version, or the command too long".into()),
+    }
 }

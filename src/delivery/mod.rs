@@ -2,6 +2,9 @@
 
 pub mod maildir;
 pub mod retry;
+pub mod route;
+pub mod schedule;
+pub mod settings;
 pub mod text;
 
 pub use maildir::{Delivered, Maildirs};

@@ -11,10 +11,14 @@ use crate::mail::{Domain, Mailbox, Password, ScramCredentials, Username};
 
 mod answer;
 mod listed;
+pub mod mapping;
 mod naming;
+pub mod password;
+pub mod rewrite;
 
 pub use answer::{Answer, Place, Target, refusal_of};
 pub use listed::Listed;
+pub use mapping::{Kind, Mapping, Source};
 pub use naming::{Naming, user_of};
 
 /// The directory did not answer: it is down, late, or asked too much. Never a reason to accept or to refuse for good.

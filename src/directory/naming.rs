@@ -26,6 +26,13 @@ impl Naming {
         }
     }
 
+    /// The postmaster of the default domain.
+    pub fn postmaster(&self) -> Mailbox {
+        let domain = self.default_domain.clone();
+        // It is short and has no control character.
+        Mailbox::new("postmaster", domain).expect("postmaster is a local part")
+    }
+
     /// The user that somebody means who logs in by this name. With virtual hosting a name without a domain is of the default
     /// domain; without, a domain is no part of the name.
     pub fn login(&self, name: &str) -> Option<Username> {

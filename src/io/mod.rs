@@ -15,6 +15,7 @@ pub mod metal;
 pub mod handover;
 pub mod sim;
 pub mod strikes;
+pub mod tls;
 pub mod vitals;
 pub mod wait;
 

@@ -52,6 +52,7 @@ pub fn announcement(
     describe_placement(servers, placement, &mut line);
     let kind = requirements::describe_file_system(&directories.spool).unwrap_or_else(|error| error.to_string());
     line("spool", &format!("{} ({kind})", directories.spool.display()));
+    line("users", &configuration.ringpost.directory.path.display().to_string());
     line("mail", &directories.mail.display().to_string());
     if configuration.ringpost.delivery.hold {
         line("hold", "accepted mail stays in the spool (delivery/hold in ringpost.xml)");
@@ -113,12 +114,12 @@ pub fn invitation(configuration: &Configuration, servers: &[Described]) -> Strin
     example.map_or_else(String::new, |example| format!("\nSend a first message:\n  {example}\n"))
 }
 
-/// A command that sends a message to one of the users.
+/// A command that sends a message to somebody who is there from the start.
 fn example(configuration: &Configuration, servers: &[Described]) -> Option<String> {
     let server = servers.iter().find(|server| server.protocol == Protocol::Smtp)?;
-    let (address, user) = (server.addresses.first()?, configuration.ringpost.users.last()?);
+    let (address, host) = (server.addresses.first()?, &configuration.domains.default);
+    let user = format!("postmaster@{host}");
     Some(format!(
-        "printf 'Subject: Hello\\n\\nIt works.\\n' | curl -sS --crlf smtp://{address}/{host} --mail-from {user} --mail-rcpt {user} -T -",
-        host = configuration.domains.default,
+        "printf 'From: {user}\\nSubject: Hello\\n\\nIt works.\\n' | curl -sS --crlf smtp://{address}/{host} --mail-from {user} --mail-rcpt {user} -T -",
     ))
 }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use futures_lite::future::yield_now;
 use super::core::Core;
 use super::input::Input;
 use super::patience::Wait;
+use crate::io::tls::{ServerConfig, Transport};
 use crate::io::{Machine, Stream};
+use crate::smtp::server::Secured;
 use crate::smtp::server::question::Interrupt;
 
 /// Reads in a row that a client may have without the core looking after others.
@@ -22,6 +25,8 @@ const TURNS: u32 = 16;
 pub enum End {
     /// The connection is gone.
     Lost(io::Error),
+    /// TLS could not be begun.
+    Tls(io::Error),
     /// The client closed it.
     Closed,
     /// We no longer wait.
@@ -40,7 +45,7 @@ pub struct Deadline {
 /// A connection.
 pub struct Channel<M: Machine> {
     core: Rc<Core<M>>,
-    stream: M::Stream,
+    stream: Transport<M::Stream>,
     input: Input,
     wait: Rc<Wait>,
     turns: u32,
@@ -49,6 +54,7 @@ pub struct Channel<M: Machine> {
 impl<M: Machine> Channel<M> {
     /// Over a stream that nothing was read from.
     pub fn new(core: Rc<Core<M>>, stream: M::Stream) -> Channel<M> {
+        let stream = Transport::Plain(stream);
         Channel { wait: core.patience.join(), core, stream, input: Input::default(), turns: 0 }
     }
 
@@ -60,6 +66,36 @@ impl<M: Machine> Channel<M> {
     /// The first `count` octets of the input have been used.
     pub fn consume(&mut self, count: usize) {
         self.input.consume(count);
+    }
+
+    /// Begins TLS; what was received and not used is taken as the beginning of the client's. Nothing is said in clear any more,
+    /// whatever comes of it.
+    pub async fn begin_tls(&mut self, config: Arc<ServerConfig>, within: Duration) -> Result<Secured, End> {
+        let begun = self.stream.begin_tls(config, self.input.rest());
+        let received = self.input.rest().len();
+        self.input.consume(received);
+        self.input.release(&self.core.buffers);
+        begun.map_err(End::Tls)?;
+        self.wait.until(Deadline { at: self.core.patience.now() + within, why: Interrupt::Slow });
+        poll_fn(|context| match self.stream.poll_handshake(context) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(End::Tls)),
+            Poll::Pending => self.poll_wait(false, context),
+        })
+        .await?;
+        // It is the most work that one client makes at a time: others have their turn.
+        yield_now().await;
+        self.secured().ok_or_else(|| End::Tls(io::ErrorKind::NotConnected.into()))
+    }
+
+    /// The TLS that the client speaks.
+    pub fn secured(&self) -> Option<Secured> {
+        let stream = self.stream.tls()?;
+        Some(Secured { tls: stream.secured_with()?, exporter: stream.exporter() })
+    }
+
+    /// How its keys were agreed on, and whether that was in an earlier session.
+    pub fn key_exchange(&self) -> (String, bool) {
+        self.stream.tls().map(|stream| (stream.key_exchange(), stream.is_resumed())).unwrap_or_default()
     }
 
     /// Waits for input; only right when none is left. In a transaction that may end it goes on while the server stops.

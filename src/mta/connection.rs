@@ -104,6 +104,7 @@ pub async fn converse_over<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, ch
     let mut connection = Connection::new(core, server, channel, client);
     let Connection { core, server, id, .. } = &connection;
     core.note(Level::Session, "connect", &[("session", id), ("server", &server.name), ("client", &client)]);
+    connection.note_tls();
     let end = connection.run().await;
     let why = connection.close(end).await;
     let accepted = connection.accepted;
@@ -132,8 +133,12 @@ pub async fn turn_away<M: Machine>(
 impl<M: Machine> Connection<M> {
     fn new(core: Rc<Core<M>>, server: Rc<Server>, channel: Channel<M>, client: SocketAddr) -> Connection<M> {
         let id = core.next_session();
+        let mut session = Session::new(server.settings.clone(), id, client);
+        if let Some(secured) = channel.secured() {
+            session.start_secured(secured);
+        }
         Connection {
-            session: Session::new(server.settings.clone(), id, client),
+            session,
             lines: LineReader::new(server.settings.max_line_octets),
             replies: Vec::new(),
             pace: Pace::new(core.patience.now(), core.timeouts),
@@ -155,7 +160,7 @@ impl<M: Machine> Connection<M> {
                 Step::Ask(question) => self.ask(question).await,
                 Step::ReceiveData(transfer) => self.receive_data(transfer).await?,
                 Step::Store => self.store().await,
-                Step::StartTls => self.session.refuse_tls(&mut self.replies),
+                Step::StartTls => self.start_tls().await?,
                 Step::Close => return Ok(()),
             };
             if self.replies.len() > REPLIES {
@@ -193,6 +198,36 @@ impl<M: Machine> Connection<M> {
             }
             self.refill(Doing { line: self.lines.has_begun(), ..Doing::default() }).await?;
         }
+    }
+
+    /// Begins TLS where the client has sent nothing behind its command.
+    async fn start_tls(&mut self) -> Result<Step, End> {
+        let more = self.lines.has_begun() || !self.channel.input().is_empty() || self.channel.has_input();
+        let Some(tls) = self.server.tls.as_ref().filter(|_| !more) else {
+            return Ok(self.session.refuse_tls(&mut self.replies));
+        };
+        let config = tls.config();
+        self.session.begin_tls(&mut self.replies);
+        self.flush().await?;
+        let secured = Box::pin(self.channel.begin_tls(config, self.core.timeouts.tls_handshake)).await?;
+        self.message = None;
+        self.note_tls();
+        Ok(self.session.secured(secured, &mut self.replies))
+    }
+
+    /// Notes what the connection is secured with, if it is.
+    fn note_tls(&self) {
+        let Some(secured) = self.channel.secured() else { return };
+        let (group, resumed) = self.channel.key_exchange();
+        let (version, cipher) = (secured.tls.version, secured.tls.cipher);
+        let fields: [(&'static str, &dyn std::fmt::Display); 5] = [
+            ("session", &self.id),
+            ("version", &version),
+            ("cipher", &cipher),
+            ("group", &group),
+            ("resumed", &resumed),
+        ];
+        self.core.note(Level::Session, "tls", &fields);
     }
 
     async fn ask(&mut self, question: Question) -> Step {
@@ -491,6 +526,10 @@ impl<M: Machine> Connection<M> {
             }
             Err(End::Closed) => "closed by client".to_owned(),
             Err(End::Lost(error)) => return format!("lost: {error}"),
+            Err(End::Tls(error)) => {
+                self.channel.finish();
+                return format!("tls: {error}");
+            }
             Err(End::Interrupted(interrupt)) => {
                 self.session.interrupt(interrupt, &mut self.replies);
                 format!("{interrupt:?}").to_lowercase()

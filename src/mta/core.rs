@@ -12,10 +12,12 @@ use super::login::Logins;
 use super::pace::Timeouts;
 use super::patience::Patience;
 use super::spooler::Spooler;
+use crate::config::server::tls::TlsStart;
 use crate::control::journal::{Field, Journal, Level};
 use crate::directory::Directory;
 use crate::hook::Chain;
 use crate::io::Machine;
+use crate::io::tls::ServerConfig;
 use crate::mail::{IdSource, MessageId, SessionId};
 use crate::smtp::server::settings::Settings;
 use crate::spool::Spool;
@@ -60,8 +62,43 @@ pub struct Server {
     pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<ServerTls>,
     /// Who is believed.
     pub logins: Logins,
+}
+
+/// How a server speaks TLS, as a core knows it.
+#[derive(Clone)]
+pub struct ServerTls {
+    /// When it begins.
+    pub start: TlsStart,
+    /// How connections speak it that begin now. The control plane has others put there; those that have begun keep theirs.
+    config: RefCell<Arc<ServerConfig>>,
+}
+
+impl ServerTls {
+    /// So, for now.
+    pub fn new(start: TlsStart, config: Arc<ServerConfig>) -> ServerTls {
+        ServerTls { start, config: RefCell::new(config) }
+    }
+
+    /// How connections speak it that begin now.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.borrow().clone()
+    }
+
+    /// Has connections that begin from now on speak it so.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        self.config.replace(config);
+    }
+}
+
+impl Server {
+    /// Whether TLS begins with the connection.
+    pub fn starts_in_tls(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.start == TlsStart::Connection)
+    }
 }
 
 impl<M: Machine> Core<M> {

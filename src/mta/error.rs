@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::requirements::Missing;
+use crate::control::certificates::TlsError;
 
 /// Why the server did not start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum Error {
         /// How it failed.
         error: io::Error,
     },
+    /// A server's TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// An address cannot be listened on.
     #[error("{name} cannot listen on {address}: {error}{}", remedy(error, address))]
     Bind {
@@ -31,6 +35,14 @@ pub enum Error {
         address: SocketAddr,
         /// How it failed.
         error: io::Error,
+    },
+    /// The directory cannot be opened.
+    #[error("cannot open the directory {path}: {error}")]
+    Directory {
+        /// Its file.
+        path: String,
+        /// How it failed.
+        error: String,
     },
     /// A part of the process cannot be started.
     #[error("{what} cannot be started: {error}")]

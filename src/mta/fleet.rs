@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::acceptor::{Acceptor, Berth, Door};
 use super::announcement::Started;
+use super::directory;
 use super::error::{Error, start_error};
 use super::figures::Figures;
 use super::holdings::{Bound, Directories, Listeners};
@@ -16,14 +17,17 @@ use super::placement::{Placement, adopted, log_name};
 use super::report::{Report, ShardReport};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
-use super::translate::{Common, directory, least_level, log_format, timeouts};
+use super::translate::{Common, least_level, log_format, timeouts};
 use crate::config::Configuration;
+use crate::control::certificates::{News, WAITING, Watch};
 use crate::control::desk::{self, Lines};
+use crate::control::directory::Keeper;
 use crate::control::journal::{Journal, Level, ring};
 use crate::control::logger::Logger;
+use crate::control::signals::HangUps;
 use crate::control::space;
 use crate::control::watchdog::{Watchdog, Watched};
-use crate::io::handover::Doorbell;
+use crate::io::handover::{Doorbell, Handover};
 use crate::io::metal::{CoreSetup, GlommioMachine};
 use crate::io::vitals::Vitals;
 
@@ -40,6 +44,7 @@ const RESTING: Duration = Duration::from_millis(5);
 struct Member {
     cpu: usize,
     berth: Arc<Berth>,
+    news: Arc<Handover<News>>,
     doorbell: Arc<Doorbell>,
     vitals: Arc<Vitals>,
     stop: Arc<AtomicBool>,
@@ -52,6 +57,8 @@ struct Member {
 pub struct Fleet {
     /// For events of no shard.
     pub journal: Journal,
+    /// Users, domains and the rewrite table.
+    pub keeper: Arc<Keeper>,
     members: Vec<Member>,
     /// Acceptors that are not started yet: the CPU, the listeners and the journal of each.
     waiting: Vec<(usize, Listeners, Journal)>,
@@ -98,18 +105,22 @@ impl Fleet {
             readers.push(reader);
             waiting.push((*cpu, listeners, journal));
         }
+        let (watch_journal, reader) = ring(level);
+        readers.push(reader);
         let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
         let lines = Arc::new(Lines::new(bells).map_err(part())?);
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
-        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(directory(configuration))));
+        let keeper = directory::open(configuration, lines.clone(), control)?;
+        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(keeper.clone())));
         control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
 
         let patience = 2 * configuration.ringpost.shutdown_grace + RESTLESS;
         let (end, ended) = tokio::sync::mpsc::channel(equipment.len() + waiting.len() + 1);
         let (members, acceptors, sender) = (Vec::new(), Vec::new(), end.clone());
+        let hang_ups = control.block_on(async { HangUps::new() }).map_err(part())?;
         let mut fleet =
-            Fleet { journal, members, waiting, acceptors, logger, watchdog: None, ended, end, desk, patience };
+            Fleet { journal, keeper, members, waiting, acceptors, logger, watchdog: None, ended, end, desk, patience };
         for (number, equipment) in equipment.into_iter().enumerate() {
             match start_shard(number, equipment, placement, &common, directories, lines.clone()) {
                 Ok(member) => fleet.members.push(member),
@@ -119,6 +130,9 @@ impl Fleet {
                 }
             }
         }
+        let Common { certificates, ring, .. } = common;
+        let cores = fleet.members.iter().map(|member| member.news.clone()).collect();
+        control.spawn(Watch { certificates, ring, cores, journal: watch_journal, hang_ups }.run());
         let watched = fleet.members.iter().map(|member| Watched::new(member.vitals.clone(), &member.thread));
         let watchdog = Watchdog::start(watched.collect(), move |shard| {
             // There is room for the news of every shard, and the first that ends takes the process with it.
@@ -230,6 +244,7 @@ fn start_shard(
     let cpu = placement.shards[number];
     let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
     let berth = Arc::new(Berth::new(doorbell.clone(), vitals.clone()));
+    let news = Arc::new(Handover::new(WAITING, doorbell.clone()));
     let figures = Arc::new(Figures::default());
     let (sender, ready) = channel();
     let adopted = adopted(number, placement.shards.len(), &directories.logs);
@@ -244,6 +259,8 @@ fn start_shard(
         hold: ringpost.delivery.hold,
         servers: common.servers(listeners),
         berth: berth.clone(),
+        news: news.clone(),
+        ticket_keys: common.ring.keys(),
         timeouts: timeouts(&ringpost.timeouts),
         grace: ringpost.shutdown_grace,
         lines,
@@ -262,5 +279,5 @@ fn start_shard(
     };
     let thread = GlommioMachine::start(setup, |machine| shard::run(machine, plan));
     let thread = thread.map_err(start_error(format!("shard {number} on CPU {cpu}")))?;
-    Ok(Member { cpu, berth, doorbell, vitals, stop, figures, thread, ready })
+    Ok(Member { cpu, berth, news, doorbell, vitals, stop, figures, thread, ready })
 }

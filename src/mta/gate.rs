@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::channel::{Channel, Deadline};
+use super::channel::{Channel, Deadline, End};
 use super::connection::{converse_over, turn_away};
 use super::core::{self, Core, Limit, Server};
 use super::proxy::{Decoded, Origin, decode};
@@ -22,6 +22,8 @@ pub struct Gate {
     pub per_client: Option<PerClient>,
     /// Those whose proxy has not said yet for whom it speaks; `None` where there is no proxy in front.
     pub unnamed: Option<Arc<Limit>>,
+    /// The proxy speaks in clear, before TLS that the connection begins with; otherwise inside.
+    pub proxy_first: bool,
     /// Connections have descriptors below this one. The kernel gives the lowest that is free, so those above stay with the spool
     /// and the mailboxes, however many clients come.
     pub descriptors: usize,
@@ -61,24 +63,36 @@ enum Turned {
     TooMany(SocketAddr),
     /// It is told nothing: it does not speak the proxy's protocol, so nobody knows what it would understand.
     Silent(&'static str),
+    /// TLS, which the connection was to begin with, did not come about.
+    Tls(SocketAddr, String),
 }
 
 /// Lets a client in that may come in, and converses with it.
 pub async fn receive<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, peer: SocketAddr) {
     let mut channel = Channel::new(core.clone(), stream);
     // Boxed, so that nothing of it is carried through the session.
-    match Box::pin(enter(&core, &server, &mut channel, peer)).await {
+    let entered = Box::pin(enter(&core, &server, &mut channel, peer)).await;
+    let silent = server.starts_in_tls() && channel.secured().is_none();
+    match entered {
         Ok(guest) => converse_over(core, server, channel, guest.client).await,
+        // Whoever waits for TLS would not understand a word in clear.
+        Err(Turned::Full) if silent => note(&core, &server, peer, &"connectionLimit"),
+        Err(Turned::TooMany(client)) if silent => note(&core, &server, client, &"connectionLimitPerIP"),
         Err(Turned::Full) => turn_away(core, server, channel, peer, Interrupt::Overload).await,
         Err(Turned::TooMany(client)) => {
             turn_away(core, server, channel, client, Interrupt::TooManyConnections).await;
         }
-        Err(Turned::Silent(why)) => {
-            let fields: [(&'static str, &dyn std::fmt::Display); 3] =
-                [("server", &server.name), ("client", &peer), ("why", &why)];
-            core.note(Level::Session, "turned-away", &fields);
+        Err(Turned::Silent(why)) => note(&core, &server, peer, &why),
+        Err(Turned::Tls(client, error)) => {
+            channel.finish();
+            note(&core, &server, client, &format_args!("tls: {error}"));
         }
     }
+}
+
+/// Notes that a client was turned away without a word.
+fn note<M: Machine>(core: &Core<M>, server: &Server, client: SocketAddr, why: &dyn std::fmt::Display) {
+    core.note(Level::Session, "turned-away", &[("server", &server.name), ("client", &client), ("why", why)]);
 }
 
 async fn enter<M: Machine>(
@@ -92,6 +106,9 @@ async fn enter<M: Machine>(
     let client = match &gate.unnamed {
         Some(unnamed) => {
             let _unnamed = unnamed.take().ok_or(Turned::Silent("too many without a PROXY header"))?;
+            if !gate.proxy_first {
+                begin_tls(core, server, channel, peer).await?;
+            }
             match receive_origin(core, channel).await.map_err(Turned::Silent)? {
                 Origin::Client { source, .. } => source,
                 Origin::Itself => peer,
@@ -103,7 +120,26 @@ async fn enter<M: Machine>(
         Some(per_client) => Some(per_client.take(client.ip()).ok_or(Turned::TooMany(client))?),
         None => None,
     };
+    if channel.secured().is_none() {
+        begin_tls(core, server, channel, client).await?;
+    }
     Ok(Guest { client, _counted: counted, _of_client: of_client })
+}
+
+/// Begins TLS where a connection is to begin with it.
+async fn begin_tls<M: Machine>(
+    core: &Core<M>,
+    server: &Server,
+    channel: &mut Channel<M>,
+    client: SocketAddr,
+) -> Result<(), Turned> {
+    let Some(tls) = server.tls.as_ref().filter(|_| server.starts_in_tls()) else { return Ok(()) };
+    match channel.begin_tls(tls.config(), core.timeouts.tls_handshake).await {
+        Ok(_) => Ok(()),
+        Err(End::Tls(error) | End::Lost(error)) => Err(Turned::Tls(client, error.to_string())),
+        Err(End::Closed) => Err(Turned::Tls(client, "closed by client".to_owned())),
+        Err(End::Interrupted(why)) => Err(Turned::Tls(client, format!("{why:?}").to_lowercase())),
+    }
 }
 
 /// Receives a proxy's header, and nothing of what follows it.

@@ -11,6 +11,7 @@ mod channel;
 pub mod connection;
 pub mod core;
 mod announcement;
+pub mod directory;
 pub mod error;
 mod figures;
 mod fleet;

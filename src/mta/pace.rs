@@ -13,6 +13,8 @@ use crate::smtp::server::question::Interrupt;
 pub struct Timeouts {
     /// For the header of a proxy, from the moment it connected.
     pub proxy_header: Duration,
+    /// For the handshake of TLS, from the moment it may begin.
+    pub tls_handshake: Duration,
     /// For a command line, from its first octet to its last.
     pub command_line: Duration,
     /// For a transaction.
@@ -30,6 +32,7 @@ impl Default for Timeouts {
         const HOUR: u64 = 3600;
         Timeouts {
             proxy_header: Duration::from_secs(5),
+            tls_handshake: Duration::from_secs(30),
             command_line: Duration::from_secs(300),
             transaction: Duration::from_secs(6 * HOUR),
             session: Duration::from_secs(24 * HOUR),

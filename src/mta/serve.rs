@@ -61,7 +61,8 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
     let started = announcement(configuration, &directories, &servers, &shards, &placement);
     announce(&(started.clone() + &invitation(configuration, &servers)));
     let report = fleet.report(started);
-    control.spawn(socket.serve(Arc::new(move |request| report.answer(request))));
+    let status = Arc::new(move |request| report.answer(request));
+    control.spawn(socket.serve(status, fleet.keeper.clone()));
     if configuration.ringpost.delivery.discard {
         let text = "accepted mail is thrown away, nobody gets any (delivery/discard in ringpost.xml)";
         fleet.journal.note(Level::Warning, now(), "discarding", &[("text", &text)]);

@@ -2,6 +2,7 @@
 
 use crate::config::handlerchain::CoreHandlers;
 use crate::config::server::auth::{Announce, Mechanism};
+use crate::config::server::tls::TlsStart;
 use crate::config::{Configuration, Protocol, ServerSettings};
 use crate::hook::{Chain, Handler, IdentityMode};
 use crate::smtp::sasl;
@@ -26,7 +27,7 @@ pub fn session_settings(configuration: &Configuration, server: &ServerSettings) 
         max_errors: limits.errors,
         max_unknown_commands: limits.unknown_commands,
         refuse_early_talkers: limits.refuse_early_talkers,
-        start_tls: false,
+        start_tls: server.tls.as_ref().is_some_and(|tls| tls.start == TlsStart::Command),
         auth: auth(server, limits.auth_failures),
         authorized: server.authorized_addresses.clone(),
         asks_about_content: server.identity != IdentityMode::Disabled,

@@ -12,17 +12,20 @@ use std::time::Duration;
 use super::accept::{accept, begin};
 use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
-use super::core::{Core, Server};
+use super::core::{Core, Server, ServerTls};
 use super::figures::{Figures, Snapshot};
 use super::gate::Gate;
 use super::login::Logins;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
+use crate::control::certificates::News;
 use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
 use crate::hook::Chain;
+use crate::io::handover::Handover;
 use crate::io::metal::{BoundListener, GlommioMachine};
+use crate::io::tls::{TicketKeys, use_ticket_keys};
 use crate::io::wait::Bell;
 use crate::io::{Class, Machine};
 use crate::mail::IdSource;
@@ -49,6 +52,8 @@ pub struct ServerPlan {
     pub graceful: bool,
     /// Who is let in.
     pub gate: Gate,
+    /// How it speaks TLS at first, if it does.
+    pub tls: Option<ServerTls>,
     /// Who is believed.
     pub logins: Logins,
     /// Where it listens on this shard.
@@ -77,6 +82,10 @@ pub struct Plan {
     pub servers: Vec<ServerPlan>,
     /// Where acceptors leave connections for it.
     pub berth: Arc<Berth>,
+    /// Where news of certificates come in.
+    pub news: Arc<Handover<News>>,
+    /// The keys of tickets at first.
+    pub ticket_keys: Arc<TicketKeys>,
     /// How long clients may take.
     pub timeouts: Timeouts,
     /// How long transactions may go on once it is to stop.
@@ -120,6 +129,7 @@ struct Shard {
     spoolers: Vec<(Spool<GlommioMachine>, Spooler<GlommioMachine>)>,
     servers: Vec<ServerPlan>,
     berth: Arc<Berth>,
+    news: Arc<Handover<News>>,
     grace: Duration,
     stop: Arc<AtomicBool>,
     stopping: Rc<Bell>,
@@ -128,6 +138,7 @@ struct Shard {
 
 impl Shard {
     async fn open(machine: GlommioMachine, plan: Plan) -> io::Result<(Shard, usize)> {
+        use_ticket_keys(plan.ticket_keys);
         let journal = Rc::new(plan.journal);
         let mut spoolers = Vec::new();
         let (mut messages, mut newest) = (0, 0);
@@ -160,8 +171,8 @@ impl Shard {
             accepted: Cell::default(),
         });
         let stopping = Rc::default();
-        let Plan { servers, berth, grace, stop, figures, .. } = plan;
-        Ok((Shard { core, client, spoolers, servers, berth, grace, stop, stopping, figures }, messages))
+        let Plan { servers, berth, news, grace, stop, figures, .. } = plan;
+        Ok((Shard { core, client, spoolers, servers, berth, news, grace, stop, stopping, figures }, messages))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
@@ -183,10 +194,13 @@ impl Shard {
     }
 
     fn answer_doorbell(&self, servers: Vec<Rc<Server>>) {
-        let (core, berth) = (self.core.clone(), self.berth.clone());
+        let (core, berth, news) = (self.core.clone(), self.berth.clone(), self.news.clone());
         let (client, stop, stopping) = (self.client.clone(), self.stop.clone(), self.stopping.clone());
         self.core.machine.on_doorbell(move || {
             client.take_answers();
+            while let Some(news) = news.take() {
+                hear(news, &servers);
+            }
             while let Some(Arrival { server, connection, peer }) = berth.take() {
                 if let Some(server) = servers.get(server) {
                     begin(&core, server, connection.into_stream(), peer);
@@ -223,8 +237,8 @@ impl Shard {
     /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
     fn accept(&mut self) -> Vec<Rc<Server>> {
         let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
-            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, logins, listeners } = plan;
-            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, logins });
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, tls, logins, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, tls, logins });
             for listener in listeners {
                 let accepting =
                     accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
@@ -257,6 +271,20 @@ impl Shard {
 
     fn is_busy(&self) -> bool {
         self.core.patience.sessions() > 0 || self.spoolers.iter().any(|(_, spooler)| spooler.under_way() > 0)
+    }
+}
+
+/// Does as the news of certificates say, for connections that begin from now on.
+fn hear(news: News, servers: &[Rc<Server>]) {
+    match news {
+        News::TicketKeys(keys) => use_ticket_keys(keys),
+        News::Configs(configs) => {
+            for (server, config) in servers.iter().zip(configs) {
+                if let (Some(tls), Some(config)) = (&server.tls, config) {
+                    tls.replace(config);
+                }
+            }
+        }
     }
 }
 

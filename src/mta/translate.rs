@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::core::Limit;
+use super::core::{Limit, ServerTls};
 use super::error::{Error, start_error};
 use super::gate::{Gate, PerClient};
 use super::holdings::{Listeners, enabled};
@@ -18,14 +18,13 @@ use super::shard::ServerPlan;
 use super::spooler;
 use crate::config::ringpost::FAILURE_DELAY_MOST;
 use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
+use crate::control::certificates::{Certificates, KeyRing};
 use crate::control::journal::Level;
 use crate::control::logger::Format;
 use crate::control::space;
 use crate::delivery::Retry;
-use crate::directory::Listed;
 use crate::io::counts::Counts;
 use crate::io::metal::BoundListener;
-use crate::mail::{Domain, Mailbox};
 use crate::mailet::Container;
 use crate::spool;
 
@@ -50,13 +49,6 @@ pub fn log_format(configuration: &Configuration) -> Format {
     }
 }
 
-/// Users and domains as the configuration lists them; it has been checked, so nothing is left out.
-pub fn directory(configuration: &Configuration) -> Listed {
-    let domains = configuration.domains.names.iter().filter_map(|name| Domain::parse(name).ok());
-    let users = configuration.ringpost.users.iter().filter_map(|user| Mailbox::parse(user).ok());
-    Listed::new(domains, users)
-}
-
 /// What all shards get the same.
 pub struct Common<'a> {
     /// What the operator wrote.
@@ -69,8 +61,14 @@ pub struct Common<'a> {
     pub host: Box<str>,
     /// Room on the file system that holds the spool, kept up to date.
     pub free_octets: Arc<AtomicU64>,
+    /// What servers speak TLS with.
+    pub certificates: Certificates,
+    /// The keys of tickets.
+    pub ring: KeyRing,
     /// Who is let in by each server, over all shards.
     gates: Vec<Gate>,
+    /// How each server speaks TLS at first.
+    tls: Vec<Option<ServerTls>>,
     /// Who is believed by all servers.
     logins: Logins,
 }
@@ -104,16 +102,29 @@ impl<'a> Common<'a> {
         let directory = &ringpost.spool.directory;
         let octets = space::free_octets(directory).map_err(start_error("the watch over the spool's disk"))?;
         let free_octets = Arc::new(AtomicU64::new(octets));
-        Ok(Common { configuration, spool, spooler: Arc::new(spooler), host, gates, logins, free_octets })
+        let certificates = Certificates::of(configuration);
+        let loaded = certificates.load().into_iter().map(Option::transpose).collect::<Result<Vec<_>, _>>()?;
+        let start = |server: &ServerSettings| server.tls.as_ref().map(|tls| tls.start);
+        let tls = enabled(configuration).zip(loaded);
+        let tls = tls.map(|(server, config)| Some(ServerTls::new(start(server)?, config?))).collect();
+        let ring = KeyRing::new().map_err(start_error("TLS"))?;
+        let spooler = Arc::new(spooler);
+        Ok(Common { configuration, spool, spooler, host, certificates, ring, gates, tls, logins, free_octets })
     }
 
     /// The servers as one shard gets them.
     pub fn servers(&self, listeners: Listeners) -> Vec<ServerPlan> {
-        let servers = enabled(self.configuration).zip(&self.gates).zip(listeners);
-        servers.map(|((server, gate), listeners)| self.server(server, gate, listeners)).collect()
+        let servers = enabled(self.configuration).zip(&self.gates).zip(&self.tls).zip(listeners);
+        servers.map(|(((server, gate), tls), listeners)| self.server(server, gate, tls, listeners)).collect()
     }
 
-    fn server(&self, server: &ServerSettings, gate: &Gate, listeners: Vec<BoundListener>) -> ServerPlan {
+    fn server(
+        &self,
+        server: &ServerSettings,
+        gate: &Gate,
+        tls: &Option<ServerTls>,
+        listeners: Vec<BoundListener>,
+    ) -> ServerPlan {
         ServerPlan {
             name: server.name.as_str().into(),
             settings: Arc::new(session_settings(self.configuration, server)),
@@ -121,6 +132,7 @@ impl<'a> Common<'a> {
             idle_timeout: server.idle_timeout,
             graceful: server.graceful_shutdown,
             gate: gate.clone(),
+            tls: tls.clone(),
             logins: self.logins.clone(),
             listeners,
         }
@@ -146,8 +158,9 @@ pub fn wishes(configuration: &Configuration) -> Vec<Wish> {
 
 /// How long clients may take.
 pub fn timeouts(settings: &TimeoutSettings) -> Timeouts {
-    let TimeoutSettings { proxy_header, command_line, transaction, session, content_rate, content_window } = *settings;
-    Timeouts { proxy_header, command_line, transaction, session, content_rate, content_window }
+    let TimeoutSettings { proxy_header, tls_handshake, command_line, transaction, .. } = *settings;
+    let TimeoutSettings { session, content_rate, content_window, .. } = *settings;
+    Timeouts { proxy_header, tls_handshake, command_line, transaction, session, content_rate, content_window }
 }
 
 /// Descriptors that shards may need at any time: for segments, deliveries (a file and a directory each), and what they began with.
@@ -170,6 +183,7 @@ fn gates(configuration: &Configuration) -> Vec<Gate> {
         connections: Arc::new(Limit::new(server.connection_limit.unwrap_or(0))),
         per_client: per_client(place, server),
         unnamed: server.proxy.required.then(|| Arc::new(Limit::new(limits.without_header))),
+        proxy_first: server.proxy.first,
         descriptors,
     };
     enabled(configuration).enumerate().map(gate).collect()

@@ -1,9 +1,10 @@
-//! SMTP (RFC 5321) and LMTP (RFC 2033) as they are spoken: lines, commands, message data, and the server's side of the
+//! SMTP (RFC 5321) and LMTP (RFC 2033) as they are spoken: lines, commands, message data, and both sides of the
 //! dialogue.
 //!
 //! **Invariant:** nothing here does I/O, reads a clock or draws a random number. Octets and times come in as arguments;
 //! what is to be done goes out as values.
 
+pub mod client;
 pub mod command;
 pub mod data;
 pub mod grammar;

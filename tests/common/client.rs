@@ -2,7 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -11,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
+    tls: Option<ClientConnection>,
     received: Vec<u8>,
 }
 
@@ -25,7 +30,7 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client { stream, received: Vec::new() })
+        Ok(Client { stream, tls: None, received: Vec::new() })
     }
 
     /// Connects, and is greeted.
@@ -43,9 +48,51 @@ impl Client {
         client
     }
 
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.stream.read(buffer),
+            Some(tls) => rustls::Stream::new(tls, &mut self.stream).read(buffer),
+        }
+    }
+
+    /// Does the handshake of TLS, for a server of that name.
+    pub fn secure(&mut self, config: Arc<ClientConfig>, name: &str) -> io::Result<()> {
+        self.secure_saying(config, name, b"")
+    }
+
+    /// The same, with these octets behind the last one of the handshake.
+    pub fn secure_saying(&mut self, config: Arc<ClientConfig>, name: &str, words: &[u8]) -> io::Result<()> {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        tls.writer().write_all(words)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.stream)?;
+        }
+        self.tls = Some(tls);
+        Ok(())
+    }
+
+    /// The TLS that [`Client::secure`] brought about.
+    pub fn tls(&self) -> &ClientConnection {
+        self.tls.as_ref().expect("it is secured")
+    }
+
+    /// Says that nothing more is sent, by close_notify.
+    pub fn send_close_notify(&mut self) {
+        let tls = self.tls.as_mut().expect("it is secured");
+        tls.send_close_notify();
+        tls.complete_io(&mut self.stream).expect("the server reads");
+    }
+
     /// Sends octets as they are.
     pub fn try_send(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.stream.write_all(octets)
+        match &mut self.tls {
+            None => self.stream.write_all(octets),
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(tls, &mut self.stream);
+                stream.write_all(octets).and_then(|()| stream.flush())
+            }
+        }
     }
 
     /// Sends octets as they are.
@@ -69,7 +116,7 @@ impl Client {
                 return String::from_utf8(line).map_err(io::Error::other);
             }
             let mut buffer = [0; 4096];
-            match self.stream.read(&mut buffer) {
+            match self.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(octets) => self.received.extend_from_slice(&buffer[..octets]),
                 // A read with a time limit may end early for reasons of the kernel's own.
@@ -150,8 +197,13 @@ impl Client {
     /// All that still comes until the server closes; an error also where the connection is reset.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = std::mem::take(&mut self.received);
-        self.stream.read_to_end(&mut rest)?;
-        Ok(rest)
+        let mut buffer = [0; 4096];
+        loop {
+            match self.read(&mut buffer)? {
+                0 => return Ok(rest),
+                octets => rest.extend_from_slice(&buffer[..octets]),
+            }
+        }
     }
 
     /// Fails unless the server has closed the connection, in order, with nothing more said.

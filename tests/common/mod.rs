@@ -8,3 +8,4 @@ pub mod golden;
 pub mod load;
 pub mod process;
 pub mod reading;
+pub mod tls;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use super::client::Client;
 /// How long anything that must happen is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// One server of a configuration: its keys by their names in James' files. A key that is written several times has a line
-/// for each.
+/// One server of a configuration: its keys by their names in James' files, with attributes if need be. A key that is written
+/// several times has a line for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub lmtp: bool,
@@ -48,7 +48,8 @@ impl Server {
         for (key, value) in &self.keys {
             let attribute = if key == "helloName" { " autodetect='false'" } else { "" };
             for value in value.split('\n') {
-                xml.push_str(&format!("<{key}{attribute}>{value}</{key}>"));
+                let element = key.split(' ').next().unwrap_or_default();
+                xml.push_str(&format!("<{key}{attribute}>{value}</{element}>"));
             }
         }
         xml.push_str(match self.lmtp {
@@ -110,7 +111,6 @@ impl Conf {
     }
 
     fn ringpost_xml(&self) -> String {
-        let users: String = self.users.iter().map(|user| format!("<user>{user}</user>")).collect();
         let mut sections: BTreeMap<&str, String> = BTreeMap::new();
         for (path, value) in &self.ringpost {
             match path.split_once('/') {
@@ -121,7 +121,7 @@ impl Conf {
             }
         }
         let sections: String = sections.iter().map(|(name, xml)| format!("<{name}>{xml}</{name}>\n")).collect();
-        format!("<ringpost>\n<users>{users}</users>\n{sections}</ringpost>\n")
+        format!("<ringpost>\n{sections}</ringpost>\n")
     }
 }
 
@@ -131,7 +131,20 @@ pub struct Home {
 }
 
 impl Home {
+    /// With users in its directory.
     pub fn new(conf: &Conf) -> Home {
+        let home = Home::without_users(conf);
+        // The postmaster is there from the first.
+        let users: Vec<&str> =
+            conf.users.iter().map(String::as_str).filter(|user| !user.starts_with("postmaster@")).collect();
+        if !users.is_empty() {
+            home.run(&[&["user", "add", "--no-password"], users.as_slice()].concat());
+        }
+        home
+    }
+
+    /// With a configuration and nothing else.
+    pub fn without_users(conf: &Conf) -> Home {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
         let home = Home { directory };
         fs::create_dir(home.conf()).expect("a directory for the configuration");
@@ -165,6 +178,24 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringpost"));
         command.arg("--conf").arg(self.conf());
         command
+    }
+
+    /// Runs another verb of the command, which must succeed; its standard output.
+    pub fn run(&self, words: &[&str]) -> String {
+        self.run_with(words, "")
+    }
+
+    /// The same with something on its standard input.
+    pub fn run_with(&self, words: &[&str], input: &str) -> String {
+        let mut command = self.command();
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = command.spawn().expect("it runs");
+        // One that does not read it has ended before.
+        let _ = running.stdin.take().expect("it is piped").write_all(input.as_bytes());
+        let output = running.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ringpost {}: {told}", words.join(" "));
+        String::from_utf8(output.stdout).expect("it is UTF-8")
     }
 
     /// Starts ringpost, which must become ready.
@@ -222,10 +253,13 @@ impl Home {
     }
 }
 
-/// The five lines that ringpost puts before a message: Return-Path, Delivered-To and Received of three lines.
+/// The lines that ringpost puts before a message: Return-Path, Delivered-To, and Received of three lines, or of four over TLS.
 fn split(message: &[u8]) -> (Vec<String>, Vec<u8>) {
     let mut lines = message.split_inclusive(|octet| *octet == b'\n');
-    let trace: Vec<&[u8]> = lines.by_ref().take(5).collect();
+    let mut trace: Vec<&[u8]> = lines.by_ref().take(5).collect();
+    if trace.get(3).is_some_and(|line| line.starts_with(b"\t(using ")) {
+        trace.extend(lines.next());
+    }
     let rest = message[trace.iter().map(|line| line.len()).sum()..].to_vec();
     (trace.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect(), rest)
 }
@@ -299,11 +333,15 @@ impl Process {
         }
     }
 
-    /// The address of server number `number` of the configuration.
-    pub fn address(&self, number: usize) -> SocketAddr {
-        let name = format!("server-{number}");
+    /// The address of the server of that jmxName.
+    pub fn listener(&self, name: &str) -> SocketAddr {
         let found = self.listeners.iter().find(|(server, _)| *server == name);
         found.unwrap_or_else(|| panic!("no {name} in {}", self.announcement)).1
+    }
+
+    /// The address of server number `number` of the configuration.
+    pub fn address(&self, number: usize) -> SocketAddr {
+        self.listener(&format!("server-{number}"))
     }
 
     /// Connects to server number `number`.

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use ringpost::config::keystore::{KeyProblem, Part, how_to_make};
+use ringpost::config::server::tls::{ClientAuth, Credentials};
 use ringpost::config::{
     Configuration, Content, Host, Problem, Reading, RingpostSettings, ServerSettings, Source, Sources,
 };
@@ -14,10 +16,10 @@ pub const SMTP: &str = "<smtpservers><smtpserver><bind>127.0.0.1:25</bind><verif
     </smtpserver></smtpservers>";
 pub const LMTP: &str = "<lmtpservers><lmtpserver><bind>127.0.0.1:24</bind><handlerchain/></lmtpserver></lmtpservers>";
 pub const DOMAINS: &str = "<domainlist><domainnames><domainname>example.org</domainname></domainnames></domainlist>";
-pub const RINGPOST: &str = "<ringpost><users><user>you@example.org</user></users></ringpost>";
+pub const RINGPOST: &str = "<ringpost></ringpost>";
 
 pub fn host() -> Host {
-    Host { name: "mx.example.net".to_owned(), cpus: vec![0, 1, 2, 3], resolve, variable, readable }
+    Host { name: "mx.example.net".to_owned(), cpus: vec![0, 1, 2, 3], resolve, variable, usable, trusted }
 }
 
 pub fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
@@ -39,10 +41,26 @@ fn variable(name: &str) -> Option<String> {
     }
 }
 
-/// Every file is there but those that are called missing.
-fn readable(path: &Path) -> io::Result<()> {
+/// Every file is there and right, but those that are called missing.
+fn usable(credentials: &Credentials) -> Result<(), KeyProblem> {
+    match credentials {
+        Credentials::Keystore(keystore) => is_there(Part::Keystore, &keystore.path, credentials),
+        Credentials::Pem { private_key, certificates, .. } => is_there(Part::PrivateKey, private_key, credentials)
+            .and_then(|()| is_there(Part::Certificates, certificates, credentials)),
+    }
+}
+
+fn trusted(auth: &ClientAuth) -> Result<(), KeyProblem> {
+    let Some(keystore) = &auth.truststore else { return Ok(()) };
+    is_there(Part::Keystore, &keystore.path, &Credentials::Keystore(keystore.clone()))
+}
+
+fn is_there(part: Part, path: &PathBuf, credentials: &Credentials) -> Result<(), KeyProblem> {
     match path.ends_with("missing") {
-        true => Err(io::ErrorKind::NotFound.into()),
+        true => {
+            let found = format!("{} cannot be read (entity not found)", path.display());
+            Err(KeyProblem { part, found, advice: how_to_make(credentials) })
+        }
         false => Ok(()),
     }
 }
@@ -125,7 +143,7 @@ pub fn lmtp(keys: &str) -> ServerSettings {
 }
 
 pub fn ringpost(keys: &str) -> RingpostSettings {
-    let text = format!("<ringpost><users><user>you@example.org</user></users>{keys}</ringpost>");
+    let text = format!("<ringpost>{keys}</ringpost>");
     right(&with("ringpost", &text)).ringpost
 }
 

@@ -31,7 +31,7 @@ CONFIGURATION = {
             <helloName autodetect="false">mx.example.org</helloName>
             <maxmessagesize>50M</maxmessagesize>
             <verifyIdentity>disabled</verifyIdentity>
-            <handlerchain coreHandlersPackage="org.apache.james.smtpserver.NoAuthCmdHandlerLoader">
+            <handlerchain coreHandlersPackage="org.apache.james.smtpserver.CoreCmdHandlerLoader">
               <handler class="org.apache.james.smtpserver.fastfail.ValidRcptHandler"/>
             </handlerchain>
           </smtpserver>
@@ -54,12 +54,11 @@ CONFIGURATION = {
         </domainlist>""",
     "ringpost.xml": """
         <ringpost>
-          <users>{users}</users>
           <spool>
             <segmentSize>32M</segmentSize>
             <reserve>64M</reserve>
           </spool>
-        </ringpost>""".format(users="".join(f"<user>{user}</user>" for user in USERS)),
+        </ringpost>""",
 }
 
 
@@ -75,22 +74,39 @@ def wait_until(condition, what):
 class Ringpost:
     """One server, which may be started again in the same home.
 
-    `smtp` is added to the SMTP server's element, `own` to that of ringpost.xml; `descriptors` is how many it may have at most.
+    `smtp` is added to the SMTP server's element, `own` to that of ringpost.xml; `descriptors` is how many it may have at most;
+    `passwords` are those of users that have one; `prepare` is given the directory of the configuration before anything reads it.
     """
 
-    def __init__(self, smtp="", own="", descriptors=None):
+    def __init__(self, smtp="", own="", descriptors=None, passwords=None, prepare=None):
         parent = TARGET / "interop"
         parent.mkdir(parents=True, exist_ok=True)
         self.home = Path(tempfile.mkdtemp(prefix="home-", dir=parent))
         self.process = None
         self.smtp = self.lmtp = None
         self.descriptor_limit = descriptors
+        self.announcement = ""
         self.shards = 0
         conf = self.home / "conf"
         conf.mkdir()
         for name, text in CONFIGURATION.items():
+            if "<verifyIdentity>" in smtp:
+                text = text.replace("<verifyIdentity>disabled</verifyIdentity>", "")
             text = text.replace("</smtpserver>", smtp + "</smtpserver>").replace("</ringpost>", own + "</ringpost>")
             (conf / name).write_text(text.strip() + "\n")
+        if prepare:
+            prepare(conf)
+        self.run("user", "add", "--no-password", *USERS)
+        for user, password in (passwords or {}).items():
+            self.run("user", "passwd", user, said=password)
+
+    def run(self, *words, said=""):
+        """Runs another verb of the command, which must succeed; what it wrote."""
+        command = [RINGPOST, "--conf", self.home / "conf", *words]
+        done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=PATIENCE)
+        if done.returncode:
+            raise AssertionError(f"ringpost {' '.join(words)} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
 
     def start(self):
         """Starts it, and waits until it has said where it listens."""
@@ -108,11 +124,16 @@ class Ringpost:
             if not line:
                 raise AssertionError(f"ringpost did not start, it ended with {self.process.wait()}:\n{self.log()}")
             announcement += line
+        self.announcement = announcement
         self.shards = announcement.count("\n  shard ")
         self.smtp, self.lmtp = (
             ("127.0.0.1", int(re.search(rf"{protocol} +127\.0\.0\.1:(\d+)", announcement)[1]))
             for protocol in ("SMTP", "LMTP")
         )
+
+    def address(self, name):
+        """Where the server of that name listens."""
+        return ("127.0.0.1", int(re.search(rf" 127\.0\.0\.1:(\d+) \({name}\)", self.announcement)[1]))
 
     def _limit_descriptors(self):
         if self.descriptor_limit:
@@ -202,10 +223,10 @@ class ServedTest(unittest.TestCase):
     """A test with a server of its own, which is configured by what a class sets here."""
 
     smtp = own = ""
-    descriptors = None
+    descriptors = passwords = None
 
     def setUp(self):
-        self.server = Ringpost(self.smtp, self.own, self.descriptors)
+        self.server = Ringpost(self.smtp, self.own, self.descriptors, self.passwords)
         self.addCleanup(self.server.remove)
         self.server.start()
 

@@ -313,7 +313,14 @@ fn server(protocol: Service) -> Rc<Server> {
         chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
         idle_timeout: IDLE,
         graceful: true,
-        gate: Gate { connections: Arc::new(Limit::new(0)), per_client: None, unnamed: None, descriptors: usize::MAX },
+        gate: Gate {
+            connections: Arc::new(Limit::new(0)),
+            per_client: None,
+            unnamed: None,
+            proxy_first: true,
+            descriptors: usize::MAX,
+        },
+        tls: None,
         logins: Logins { backoff: Arc::new(Backoff::new(64)), failure_delay: Duration::ZERO },
     })
 }

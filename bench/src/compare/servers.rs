@@ -66,6 +66,7 @@ impl Server {
         let address = free_address().map_err(|error| error.to_string())?;
         let written = write_home(&home, address, ringpost);
         written.map_err(|error| format!("{}: {error}", home.display()))?;
+        add_user(&ringpost.program, &home)?;
         let log = home.join("log");
         let output = File::create(&log).and_then(|log| Ok((log.try_clone()?, log)));
         let (out, err) = output.map_err(|error| format!("{}: {error}", log.display()))?;
@@ -157,6 +158,14 @@ fn greets(address: SocketAddr) -> bool {
     greeted.is_ok() && &greeting == b"220"
 }
 
+/// Whom the load is for.
+fn add_user(program: &Path, home: &Path) -> Result<(), String> {
+    let mut command = Command::new(program);
+    command.arg("--conf").arg(home.join("conf")).args(["user", "add", "--no-password", "you@localhost"]);
+    let status = command.stdin(Stdio::null()).status().map_err(|error| format!("{}: {error}", program.display()))?;
+    if status.success() { Ok(()) } else { Err(format!("ringpost user add: {status}")) }
+}
+
 /// A home for one run: whatever was there before is gone.
 fn write_home(home: &Path, address: SocketAddr, ringpost: &Ringpost) -> std::io::Result<()> {
     if home.exists() {
@@ -184,7 +193,7 @@ fn write_home(home: &Path, address: SocketAddr, ringpost: &Ringpost) -> std::io:
         (
             "ringpost.xml",
             format!(
-                "<ringpost><home>{}</home><users><user>you@localhost</user></users><shards>{}</shards>\
+                "<ringpost><home>{}</home><shards>{}</shards>\
                  <spool><segmentSize>{}M</segmentSize><prepared>{}</prepared><maxSegments>1024</maxSegments></spool>\
                  <delivery><hold>true</hold></delivery></ringpost>",
                 home.display(),

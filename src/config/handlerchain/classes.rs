@@ -19,7 +19,7 @@ pub const SMTP: &[Class] = &[
     class("org.apache.james.smtpserver.NoAuthCmdHandlerLoader"),
     meaningless("org.apache.james.smtpserver.jmx.JMXHandlersLoader", JMX),
     class(super::VALID_RCPT).with(VALID_RCPT).differently(
-        "recipients are looked up whether or not the chain names it. A recipient is valid where ringpost.xml has it as a <user>",
+        "recipients are looked up whether or not the chain names it. A recipient is valid where it is a user, or the rewrite table has it",
     ),
     protecting("org.apache.james.smtpserver.fastfail.MaxRcptHandler", "its limit would not hold: set limits/recipients in ringpost.xml, and remove it")
         .with(&[key("maxRcpt").checked(whole)]),
@@ -120,7 +120,7 @@ pub const SMTP: &[Class] = &[
     meaningless("org.apache.james.protocols.smtp.core.esmtp.EhloCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.HeloCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.HelpCmdHandler", CORE),
-    protecting("org.apache.james.protocols.smtp.core.esmtp.StartTlsCmdHandler", "there is no TLS: remove it"),
+    meaningless("org.apache.james.protocols.smtp.core.esmtp.StartTlsCmdHandler", CORE),
     meaningless("org.apache.james.protocols.smtp.core.UnknownCmdHandler", CORE),
 ];
 

@@ -6,6 +6,7 @@ use super::super::key::Key;
 use super::super::section::Section;
 use super::super::xml::Position;
 use super::auth::{Announce, Mechanism};
+use super::tls::{Credentials, TlsSettings, TlsVersion};
 use super::{CoreHandlers, Protocol, ServerSettings};
 use crate::hook::IdentityMode;
 
@@ -107,6 +108,7 @@ fn value(settings: &ServerSettings, key: &str) -> Option<String> {
         "proxyRequired" => settings.proxy.required.to_string(),
         "proxyFirst" => settings.proxy.first.to_string(),
         "handlerchain/@coreHandlersPackage" => core(settings.handlers.core).to_owned(),
+        path if path.starts_with("tls/") => return settings.tls.as_ref().and_then(|tls| of_tls(tls, path)),
         "smtpGreeting" | "lmtpGreeting" => {
             settings.greeting.clone().unwrap_or_else(|| format!("{} …", settings.hello_name))
         }
@@ -118,6 +120,32 @@ fn value(settings: &ServerSettings, key: &str) -> Option<String> {
         "authorizedAddresses" => match settings.authorized_addresses.0.as_slice() {
             [] => "nobody".to_owned(),
             networks => joined(networks),
+        },
+        _ => return None,
+    })
+}
+
+/// The value of a key of `<tls>`, where TLS is on.
+fn of_tls(tls: &TlsSettings, key: &str) -> Option<String> {
+    Some(match (key, &tls.credentials, &tls.client_auth) {
+        ("tls/keystore", Credentials::Keystore(keystore), _) => keystore.path.display().to_string(),
+        ("tls/privateKey", Credentials::Pem { private_key, .. }, _) => private_key.display().to_string(),
+        ("tls/certificates", Credentials::Pem { certificates, .. }, _) => certificates.display().to_string(),
+        ("tls/supportedProtocols/protocol", ..) if tls.versions.is_empty() => joined(TlsVersion::ALL),
+        ("tls/supportedProtocols/protocol", ..) => joined(&tls.versions),
+        ("tls/supportedCipherSuites/cipherSuite", ..) if tls.cipher_suites.is_empty() => {
+            "all that there are".to_owned()
+        }
+        ("tls/supportedCipherSuites/cipherSuite", ..) => joined(&tls.cipher_suites),
+        ("tls/clientAuth", _, None) => "no certificate is asked for".to_owned(),
+        ("tls/clientAuth", _, Some(_)) => "a certificate must be shown".to_owned(),
+        ("tls/clientAuth/truststore", _, Some(auth)) => match &auth.truststore {
+            Some(keystore) => keystore.path.display().to_string(),
+            None => "the authorities of the machine".to_owned(),
+        },
+        ("tls/sessionCache/timeout", ..) => match tls.session_cache_timeout {
+            None => "12 h".to_owned(),
+            Some(timeout) => format!("{timeout:?}"),
         },
         _ => return None,
     })

@@ -3,10 +3,8 @@
 use super::super::key::{Key, is_false, key};
 
 const NO_JMX: &str = "ringpost has no JMX";
-const WITH_TLS: &str = "it is used with TLS, which ringpost does not do yet";
 const WITH_OIDC: &str =
     "it is used with OAUTHBEARER and XOAUTH2, which ringpost does not do yet; clients are offered what else there is";
-const NO_TLS: &str = "the server would talk in clear: set it to false, or set enabled=\"false\" on the server";
 const BUFFERS: &str = "ringpost bounds its buffers itself";
 const JAVA: &str = "it names a part of Java; James does not read it either";
 
@@ -37,22 +35,43 @@ pub const COMMON: &[Key] = &[
          code does not start",
     ),
     key("helloName/@autodetect").default("true"),
-    key("tls/@socketTLS").default("false").protects(is_false, NO_TLS),
-    key("tls/@startTLS").default("false").protects(is_false, NO_TLS),
-    key("tls/keystore").waits(WITH_TLS),
-    key("tls/keystoreType").default("JKS").waits(WITH_TLS),
-    key("tls/secret").waits(WITH_TLS),
-    key("tls/privateKey").waits(WITH_TLS),
-    key("tls/certificates").waits(WITH_TLS),
-    key("tls/supportedProtocols/protocol").often().waits(WITH_TLS),
-    key("tls/supportedCipherSuites/cipherSuite").often().waits(WITH_TLS),
-    key("tls/clientAuth").waits(WITH_TLS),
-    key("tls/clientAuth/truststore").waits(WITH_TLS),
-    key("tls/clientAuth/truststoreType").default("JKS").waits(WITH_TLS),
-    key("tls/clientAuth/truststoreSecret").waits(WITH_TLS),
-    key("tls/enableOCSPCRLChecks").default("false").waits(WITH_TLS),
-    key("tls/sessionCache/size").waits(WITH_TLS),
-    key("tls/sessionCache/timeout").waits(WITH_TLS),
+    key("tls/@socketTLS").default("false").differently(
+        "a connection beyond connectionLimit is closed without a word before TLS; a client that offers other protocols by ALPN than smtp, \
+         for LMTP lmtp, is refused",
+    ),
+    key("tls/@startTLS").default("false").differently(
+        "anything that comes behind STARTTLS in the clear is refused with 421 and the connection closed; nothing said before TLS counts \
+         after it, EHLO included, which James remembers",
+    ),
+    key("tls/keystore").differently(
+        "read by what is in it: JKS or PKCS #12, whatever keystoreType says; JCEKS is not read. All keys in it are used: the first by \
+         its alias where no other is for the name that the client asks for",
+    ),
+    key("tls/keystoreType").default("JKS").differently("JKS or PKCS12; what the file begins with decides, as in Java since 9"),
+    key("tls/secret"),
+    key("tls/privateKey").differently("PKCS #8, PKCS #1 or SEC 1; with a passphrase PKCS #8 by PBES2 alone"),
+    key("tls/certificates"),
+    key("tls/supportedProtocols/protocol").often().differently(
+        "TLSv1.2 and TLSv1.3, both where none is named; older ones are an error",
+    ),
+    key("tls/supportedCipherSuites/cipherSuite").often().differently(
+        "those with forward secrecy and authenticated encryption; others are left out with a warning",
+    ),
+    key("tls/clientAuth"),
+    key("tls/clientAuth/truststore").differently(
+        "JKS or PKCS #12, by what is in it; without it the certification authorities of the machine are believed",
+    ),
+    key("tls/clientAuth/truststoreType").default("JKS").differently("as keystoreType"),
+    key("tls/clientAuth/truststoreSecret"),
+    key("tls/enableOCSPCRLChecks").default("false").protects(
+        is_false,
+        "revoked certificates of clients would be let in: set it to false, and have the truststore hold only an authority whose every \
+         certificate may come in",
+    ),
+    key("tls/sessionCache/size").meaningless("sessions are kept by the clients, in tickets: there is no cache that could fill up"),
+    key("tls/sessionCache/timeout").default("12 hours").differently(
+        "how long a ticket is good: milliseconds without a unit, 7 days at most; 0 is those 7 days",
+    ),
     key("tls/provider").meaningless(JAVA),
     key("tls/algorithm").meaningless(JAVA),
     key("maxmessagesize").default("0").differently(
@@ -81,7 +100,7 @@ pub const COMMON: &[Key] = &[
     key("proxyRequired").default("false").differently(
         "versions 1 and 2; the header must come within timeouts/proxyHeader of ringpost.xml, and the client is whom it names from then on",
     ),
-    key("proxyFirst").default("true").differently("it makes a difference with socketTLS, which ringpost does not do yet"),
+    key("proxyFirst").default("true"),
     key("useEpoll").default("false").meaningless("ringpost uses io_uring"),
     key("highWriteBufferWaterMark").meaningless(BUFFERS),
     key("lowWriteBufferWaterMark").meaningless(BUFFERS),

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::host::Host;
+use super::super::keystore::{KeyProblem, Part};
 use super::super::location::{Places, location};
 use super::super::problem::Severity;
 use super::super::section::{Section, Written};
 use super::super::value;
+use super::super::xml::Element;
+use crate::mail::CipherSuite;
+pub use crate::mail::TlsVersion;
 
 /// What a server does with TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +23,8 @@ pub struct TlsSettings {
     pub credentials: Credentials,
     /// `supportedProtocols`, oldest first; empty where none is named, which is all there are.
     pub versions: Vec<TlsVersion>,
-    /// `supportedCipherSuites`: those named that there are, by their names in RFC 8446 §B.4 and RFC 5289; empty where none
-    /// is named, which is all there are.
-    pub cipher_suites: Vec<&'static str>,
+    /// `supportedCipherSuites`: those named that there are; empty where none is named, which is all there are.
+    pub cipher_suites: Vec<CipherSuite>,
     /// `clientAuth`: a client must show a certificate that this accepts. `None`: none is asked for.
     pub client_auth: Option<ClientAuth>,
     /// `enableOCSPCRLChecks`: whether the certificates of clients may have been revoked is looked up.
@@ -84,15 +87,6 @@ pub struct ClientAuth {
     pub truststore: Option<Keystore>,
 }
 
-/// A version of TLS that ringpost can speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    /// RFC 5246.
-    Tls12,
-    /// RFC 8446.
-    Tls13,
-}
-
 /// A password. It is never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -116,22 +110,9 @@ impl fmt::Debug for Secret {
 }
 
 const KINDS: [(&str, KeystoreKind); 2] = [("JKS", KeystoreKind::Jks), ("PKCS12", KeystoreKind::Pkcs12)];
-const VERSIONS: [(&str, TlsVersion); 2] = [("TLSv1.2", TlsVersion::Tls12), ("TLSv1.3", TlsVersion::Tls13)];
 
 /// Versions that have names and are broken (RFC 8996, RFC 7568).
 const OLD_VERSIONS: [&str; 5] = ["TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello", "SSLv2"];
-
-const CIPHER_SUITES: [&str; 9] = [
-    "TLS_AES_128_GCM_SHA256",
-    "TLS_AES_256_GCM_SHA384",
-    "TLS_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-];
 
 /// Reads `<tls>`; `None` where no TLS is asked for, or what it needs is wrong.
 pub fn read(section: &mut Section<'_>, places: Places<'_>, host: &Host) -> Option<TlsSettings> {
@@ -139,7 +120,10 @@ pub fn read(section: &mut Section<'_>, places: Places<'_>, host: &Host) -> Optio
     let command = section.read("tls/@startTLS", value::boolean).unwrap_or(false);
     let rest = Rest::read(section);
     let start = match (socket, command) {
-        (false, false) => return None,
+        (false, false) => {
+            deny_later(section);
+            return None;
+        }
         (true, false) => TlsStart::Connection,
         (false, true) => TlsStart::Command,
         (true, true) => {
@@ -149,16 +133,26 @@ pub fn read(section: &mut Section<'_>, places: Places<'_>, host: &Host) -> Optio
             return None;
         }
     };
-    let credentials = credentials(section, places, host)?;
+    let credentials = credentials(section, OF_SERVER, places, host)?;
     let client_auth = section.written("tls/clientAuth").map(|_| ClientAuth {
         truststore: keystore(
             section,
             ["tls/clientAuth/truststore", "tls/clientAuth/truststoreType", "tls/clientAuth/truststoreSecret"],
             places,
-            host,
         ),
     });
+    if let Some(auth) = &client_auth {
+        check_clients(section, auth, host);
+    }
     let Rest { versions, cipher_suites, revocation, session_cache_size, session_cache_timeout } = rest;
+    let usable = |suite: &CipherSuite| versions.is_empty() || versions.contains(&suite.version());
+    if !cipher_suites.is_empty() && !cipher_suites.iter().any(usable) {
+        let at = section.element.child("tls").and_then(|tls| tls.child("supportedCipherSuites"));
+        let at = at.map_or(section.element.position, |element| element.position);
+        let found = "none of the cipher suites belongs to a version in <supportedProtocols>";
+        section.say(at, Severity::Error, found, "name one of each version, or remove one of the two elements");
+        return None;
+    }
     Some(TlsSettings {
         start,
         credentials,
@@ -171,10 +165,22 @@ pub fn read(section: &mut Section<'_>, places: Places<'_>, host: &Host) -> Optio
     })
 }
 
+/// Of several elements the first counts. If that has no TLS and a later one asks for it, somebody believes to have it.
+fn deny_later(section: &mut Section<'_>) {
+    let asks = |element: &&Element| {
+        let on = |name| element.attribute(name).is_some_and(|found| value::boolean(&found.value) != Ok(false));
+        element.name == "tls" && (on("socketTLS") || on("startTLS"))
+    };
+    if let Some(later) = section.element.children.iter().filter(|child| child.name == "tls").skip(1).find(asks) {
+        let found = "this <tls> asks for TLS, and does not count, because it is not the first one";
+        section.say(later.position, Severity::Error, found, "write one <tls> alone");
+    }
+}
+
 /// What can be read without opening a file, and so is checked where TLS is off too.
 struct Rest {
     versions: Vec<TlsVersion>,
-    cipher_suites: Vec<&'static str>,
+    cipher_suites: Vec<CipherSuite>,
     revocation: bool,
     session_cache_size: Option<u32>,
     session_cache_timeout: Option<Duration>,
@@ -194,55 +200,81 @@ impl Rest {
     }
 }
 
-fn credentials(section: &mut Section<'_>, places: Places<'_>, host: &Host) -> Option<Credentials> {
-    if section.written("tls/keystore").is_some() {
-        let keys = ["tls/keystore", "tls/keystoreType", "tls/secret"];
-        return keystore(section, keys, places, host).map(Credentials::Keystore);
+/// The keys that name keys and certificates.
+#[derive(Clone, Copy)]
+pub(in crate::config) struct Names {
+    keystore: [&'static str; 3],
+    private_key: &'static str,
+    certificates: &'static str,
+}
+
+/// Those in a server's element.
+const OF_SERVER: Names = Names {
+    keystore: ["tls/keystore", "tls/keystoreType", "tls/secret"],
+    private_key: "tls/privateKey",
+    certificates: "tls/certificates",
+};
+
+/// Those in an element of their own.
+pub(in crate::config) const OF_CERTIFICATE: Names =
+    Names { keystore: ["keystore", "keystoreType", "secret"], private_key: "privateKey", certificates: "certificates" };
+
+/// The key and certificates that are named, if they can be used.
+pub(in crate::config) fn credentials(
+    section: &mut Section<'_>,
+    names: Names,
+    places: Places<'_>,
+    host: &Host,
+) -> Option<Credentials> {
+    let secret = names.keystore[2];
+    let (key, certificates) = (section.written(names.private_key), section.written(names.certificates));
+    let credentials = if section.written(names.keystore[0]).is_some() {
+        keystore(section, names.keystore, places).map(Credentials::Keystore)
+    } else if let (Some(key), Some(certificates)) = (key, certificates) {
+        let private_key = section.parse(key, |text| location(text, places));
+        let certificates = section.parse(certificates, |text| location(text, places));
+        let secret = section.written(secret).map(|written| Secret::new(written.text));
+        Some(Credentials::Pem { private_key: private_key?, certificates: certificates?, secret })
+    } else {
+        let at = section.element.child("tls").unwrap_or(section.element).position;
+        let found = "TLS is on, and there is no key and certificate for it";
+        section.say(at, Severity::Error, found, "write <keystore>, or <privateKey> and <certificates>");
+        None
+    }?;
+    if let Err(KeyProblem { part, found, advice }) = (host.usable)(&credentials) {
+        let name = match part {
+            Part::Keystore => names.keystore[0],
+            Part::PrivateKey => names.private_key,
+            Part::Certificates => names.certificates,
+        };
+        let at = section.written(name).map_or(section.element.position, |written| written.position);
+        section.say(at, Severity::Error, found, advice);
+        return None;
     }
-    match (section.written("tls/privateKey"), section.written("tls/certificates")) {
-        (Some(key), Some(certificates)) => {
-            let private_key = file(section, key, places, host);
-            let certificates = file(section, certificates, places, host);
-            let secret = section.written("tls/secret").map(|written| Secret::new(written.text));
-            Some(Credentials::Pem { private_key: private_key?, certificates: certificates?, secret })
-        }
-        _ => {
-            let at = section.element.child("tls").unwrap_or(section.element).position;
-            let found = "TLS is on, and there is no key and certificate for it";
-            section.say(at, Severity::Error, found, "write <keystore>, or <privateKey> and <certificates>");
-            None
-        }
+    Some(credentials)
+}
+
+/// Takes down why no client could be let in, if so.
+fn check_clients(section: &mut Section<'_>, auth: &ClientAuth, host: &Host) {
+    if let Err(KeyProblem { found, advice, .. }) = (host.trusted)(auth) {
+        let written = section.written("tls/clientAuth/truststore").or(section.written("tls/clientAuth"));
+        let at = written.map_or(section.element.position, |written| written.position);
+        section.say(at, Severity::Error, found, advice);
     }
 }
 
 /// A keystore by the keys of its path, kind and password.
-fn keystore(section: &mut Section<'_>, keys: [&str; 3], places: Places<'_>, host: &Host) -> Option<Keystore> {
+fn keystore(section: &mut Section<'_>, keys: [&str; 3], places: Places<'_>) -> Option<Keystore> {
     let written = section.written(keys[0])?;
-    let path = file(section, written, places, host);
+    let path = section.parse(written, |text| location(text, places));
     let kind = section.read(keys[1], |text| value::word(text, &KINDS)).unwrap_or(KeystoreKind::Jks);
     let secret = section.written(keys[2]).map(|written| Secret::new(written.text)).unwrap_or_default();
     path.map(|path| Keystore { path, kind, secret })
 }
 
-/// A file that is there.
-fn file(section: &mut Section<'_>, written: Written<'_>, places: Places<'_>, host: &Host) -> Option<PathBuf> {
-    let path = section.parse(written, |text| location(text, places))?;
-    if let Err(error) = (host.readable)(&path) {
-        let found = format!("{} is {}, which cannot be read ({error})", written.name, path.display());
-        section.say(
-            written.position,
-            Severity::Error,
-            found,
-            "make it, or name another; relative paths start at the home",
-        );
-        return None;
-    }
-    Some(path)
-}
-
 fn versions(section: &mut Section<'_>) -> Vec<TlsVersion> {
     let named = named(section, "supportedProtocols", "protocol", |text| {
-        let known = VERSIONS.iter().find(|(name, _)| *name == text).map(|(_, version)| *version);
+        let known = TlsVersion::ALL.into_iter().find(|version| version.name() == text);
         let old = OLD_VERSIONS.contains(&text).then_some("it is broken (RFC 8996); clients that need it are refused");
         known.ok_or(old.ok_or("TLSv1.2 or TLSv1.3"))
     });
@@ -252,10 +284,9 @@ fn versions(section: &mut Section<'_>) -> Vec<TlsVersion> {
     versions
 }
 
-fn cipher_suites(section: &mut Section<'_>) -> Vec<&'static str> {
+fn cipher_suites(section: &mut Section<'_>) -> Vec<CipherSuite> {
     named(section, "supportedCipherSuites", "cipherSuite", |text| {
-        let known = CIPHER_SUITES.iter().find(|suite| **suite == text).copied();
-        known.ok_or(Ok("there is none of that name here; it is left out"))
+        CipherSuite::named(text).ok_or(Ok("there is none of that name here; it is left out"))
     })
 }
 

@@ -1,0 +1,583 @@
+//! One connection in TLS.
+//!
+//! **What it holds.** Received octets of TLS stay in a buffer of one record until a whole record is there; between records there
+//! is no buffer. What was decrypted and not fetched is at most what that one buffer held. What is to be sent is encrypted record
+//! by record, and the next one only when the last is on its way. During the handshake the buffer may grow, for certificates of
+//! clients, to [`HANDSHAKE`].
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use rustls::ServerConfig;
+use rustls::server::ServerConnectionData;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffic};
+
+use super::exporter::take_binding;
+use crate::io::Stream;
+use crate::mail::{CipherSuite, Tls, TlsVersion};
+
+/// Octets of the longest record: header, content, and what encryption may add (RFC 5246 §6.2.3).
+const RECORD: usize = 5 + 16_384 + 2_048;
+
+/// Octets of content that are encrypted at a time (RFC 8446 §5.1).
+const FRAGMENT: usize = 16_384;
+
+/// Octets that encryption adds to a record at most, header included.
+const OVERHEAD: usize = 256;
+
+/// Octets that may be received of a handshake before it goes on: a message of it has at most 65,535 (RFC 8446 §4).
+const HANDSHAKE: usize = 65_535 + RECORD;
+
+/// Octets that may wait to be sent before nothing more is read: a client that only asks and never reads gets no further.
+const UNSENT: usize = 64 * 1024;
+
+/// Reads in a row that bring nothing for the caller before others have their turn.
+const TURNS: u32 = 16;
+
+/// Buffers of one record that a core keeps for the next connection.
+const KEPT: usize = 64;
+
+thread_local! {
+    /// The buffers of this core.
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The server's end of a connection in TLS.
+pub struct TlsStream<S> {
+    inner: S,
+    tls: UnbufferedServerConnection,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// Decrypted and not fetched.
+    plain: Plain,
+    state: State,
+    /// Octets that are encrypted and not yet reported as sent.
+    owed: usize,
+    exporter: Option<[u8; 32]>,
+}
+
+/// What encrypts.
+type Writer<'c> = WriteTraffic<'c, ServerConnectionData>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Handshake,
+    Open,
+    /// The client has said that it will send nothing more.
+    PeerClosed,
+    /// Nothing can be read or written any more.
+    Failed,
+}
+
+/// What came of processing what was received.
+#[derive(Debug)]
+enum Progress {
+    /// Nothing more can be done without more from the client.
+    Hungry,
+    /// So many octets were decrypted.
+    Plain(usize),
+    /// The client has closed its side.
+    Closed,
+}
+
+impl<S: Stream> TlsStream<S> {
+    /// Over a connection on which the client is about to begin TLS, or has sent `received` of it.
+    pub fn new(inner: S, config: Arc<ServerConfig>, received: &[u8]) -> io::Result<TlsStream<S>> {
+        let tls = UnbufferedServerConnection::new(config).map_err(broken)?;
+        let mut incoming = Incoming::default();
+        incoming.put(received)?;
+        let (outgoing, plain) = (Outgoing::default(), Plain::default());
+        Ok(TlsStream { inner, tls, incoming, outgoing, plain, state: State::Handshake, owed: 0, exporter: None })
+    }
+
+    /// Does the handshake as far as it goes. After an error nothing can be sent any more; the client was told, if it reads.
+    pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS {
+            if self.state != State::Handshake {
+                return if self.state == State::Failed { not_connected() } else { self.poll_flush(context) };
+            }
+            if self.incoming.is_fresh() {
+                let progress = self.process(&mut [], context)?;
+                self.exporter = take_binding().or(self.exporter);
+                match progress {
+                    _ if !self.tls.is_handshaking() => self.state = State::Open,
+                    Progress::Closed => return self.fail(io::ErrorKind::UnexpectedEof.into(), context),
+                    Progress::Hungry | Progress::Plain(_) => self.incoming.note_processed(),
+                }
+                continue;
+            }
+            if self.poll_flush(context)?.is_pending() {
+                return Poll::Pending;
+            }
+            if self.poll_fill(context)?.is_pending() {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What the connection is secured with, once the handshake is done.
+    pub fn secured_with(&self) -> Option<Tls> {
+        let version = TlsVersion::numbered(self.tls.protocol_version()?.into())?;
+        let cipher = CipherSuite::numbered(self.tls.negotiated_cipher_suite()?.suite().into())?;
+        Some(Tls { version, cipher })
+    }
+
+    /// A secret of this connection alone, for proofs that are bound to it: tls-exporter (RFC 9266). `None` before TLS 1.3.
+    pub fn exporter(&self) -> Option<[u8; 32]> {
+        self.exporter
+    }
+
+    /// How the keys were agreed on, by the group's name.
+    pub fn key_exchange(&self) -> String {
+        self.tls.negotiated_key_exchange_group().map_or(String::new(), |group| format!("{:?}", group.name()))
+    }
+
+    /// Whether an earlier session was resumed.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
+    /// Octets held for this connection beside what TLS itself needs.
+    pub fn held(&self) -> usize {
+        self.incoming.buffer.capacity() + self.outgoing.octets.capacity() + self.plain.octets.capacity()
+    }
+
+    /// Takes in what was received until something comes of it. What was decrypted goes to `to`, and the rest of it is kept.
+    fn process(&mut self, to: &mut [u8], context: &mut Context<'_>) -> io::Result<Progress> {
+        match self.try_process(to) {
+            Ok(progress) => Ok(progress),
+            Err(error) => match self.fail::<()>(error, context) {
+                Poll::Ready(Err(error)) => Err(error),
+                _ => Err(io::ErrorKind::NotConnected.into()),
+            },
+        }
+    }
+
+    fn try_process(&mut self, to: &mut [u8]) -> io::Result<Progress> {
+        loop {
+            let status = self.tls.process_tls_records(self.incoming.unused());
+            let mut used = status.discard;
+            let state = match status.state {
+                Ok(state) => state,
+                Err(error) => {
+                    self.incoming.consume(used);
+                    return Err(broken(error));
+                }
+            };
+            let progress = match state {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    let mut octets = 0;
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(broken)?;
+                        used += record.discard;
+                        let room = to.get_mut(octets..).unwrap_or_default();
+                        let fits = record.payload.len().min(room.len());
+                        let (now, later) = record.payload.split_at(fits);
+                        room[..fits].copy_from_slice(now);
+                        self.plain.keep(later);
+                        octets += fits;
+                    }
+                    Some(Progress::Plain(octets))
+                }
+                ConnectionState::EncodeTlsData(mut data) => {
+                    self.outgoing.encode(OVERHEAD, |room| data.encode(room).map_err(room_for_handshake))?;
+                    None
+                }
+                ConnectionState::TransmitTlsData(data) => {
+                    // It stands in `outgoing`, in order.
+                    data.done();
+                    None
+                }
+                ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_) => Some(Progress::Hungry),
+                ConnectionState::PeerClosed | ConnectionState::Closed => Some(Progress::Closed),
+                // No session allows early data.
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            };
+            self.incoming.consume(used);
+            if let Some(progress) = progress {
+                return Ok(progress);
+            }
+        }
+    }
+
+    /// Ends it: the alert that says why goes out if it can.
+    fn fail<T>(&mut self, error: io::Error, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.state = State::Failed;
+        // Only an alert that waits is of interest: what was received is not looked at again.
+        while self.tls.wants_write() {
+            match self.tls.process_tls_records(self.incoming.unused()).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    let _ = self.outgoing.encode(OVERHEAD, |room| data.encode(room).map_err(room_for_handshake));
+                }
+                _ => break,
+            }
+        }
+        let _ = self.poll_flush(context);
+        self.incoming.release();
+        self.plain = Plain::default();
+        Poll::Ready(Err(error))
+    }
+
+    /// Encrypts with `write`, which is told where to.
+    fn encrypt(
+        &mut self,
+        room: usize,
+        write: impl Fn(&mut Writer<'_>, &mut [u8]) -> Result<usize, EncryptError>,
+    ) -> io::Result<()> {
+        loop {
+            let status = self.tls.process_tls_records(self.incoming.unused());
+            let mut used = status.discard;
+            let mut written = false;
+            match status.state.map_err(broken)? {
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    self.outgoing.encode(room, |room| write(&mut traffic, room).map_err(room_for_content))?;
+                    written = true;
+                }
+                // Records that are there already come first; there are no more of them than the one buffer holds.
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(broken)?;
+                        used += record.discard;
+                        self.plain.keep(record.payload);
+                    }
+                }
+                ConnectionState::EncodeTlsData(mut data) => {
+                    self.outgoing.encode(OVERHEAD, |room| data.encode(room).map_err(room_for_handshake))?;
+                }
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => self.state = State::PeerClosed,
+                _ => return Err(io::ErrorKind::NotConnected.into()),
+            }
+            self.incoming.consume(used);
+            if written {
+                self.incoming.release_if_empty();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Receives something that was not processed yet.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let limit = if self.state == State::Handshake { HANDSHAKE } else { RECORD };
+        let room = self.incoming.room(limit)?;
+        match self.inner.poll_read(context, room) {
+            Poll::Ready(Ok(0)) => self.fail(truncated(), context),
+            Poll::Ready(Ok(octets)) => {
+                self.incoming.note_received(octets);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => self.fail(error, context),
+            Poll::Pending => {
+                self.incoming.release_if_empty();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.rest().is_empty() {
+            match self.inner.poll_write(context, self.outgoing.rest()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(octets)) => self.outgoing.sent(octets),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Decrypts whole records that are there, as long as what is in the next one surely fits.
+    fn decrypt_more(&mut self, buffer: &mut [u8], mut octets: usize, context: &mut Context<'_>) -> io::Result<usize> {
+        while self.incoming.next_record().is_some_and(|length| length <= buffer.len() - octets) {
+            match self.process(&mut buffer[octets..], context)? {
+                Progress::Plain(more) => octets += more,
+                Progress::Hungry => break,
+                Progress::Closed => {
+                    self.state = State::PeerClosed;
+                    break;
+                }
+            }
+        }
+        Ok(octets)
+    }
+}
+
+impl<S: Stream> Stream for TlsStream<S> {
+    /// `Ok(0)` is a close_notify. A connection that ends without one is an error (RFC 8446 §6.1): what is missing may have been cut off.
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let kept = self.plain.fetch(buffer);
+        if kept > 0 {
+            return Poll::Ready(Ok(kept));
+        }
+        for _ in 0..TURNS {
+            match self.state {
+                State::Handshake | State::Failed => return not_connected(),
+                State::PeerClosed => return Poll::Ready(Ok(0)),
+                State::Open => {}
+            }
+            if self.poll_flush(context)?.is_pending() && self.outgoing.rest().len() > UNSENT {
+                return Poll::Pending;
+            }
+            if self.incoming.is_fresh() {
+                match self.process(buffer, context)? {
+                    Progress::Plain(0) => {}
+                    Progress::Plain(octets) => return Poll::Ready(self.decrypt_more(buffer, octets, context)),
+                    Progress::Closed => self.state = State::PeerClosed,
+                    Progress::Hungry => self.incoming.note_processed(),
+                }
+                continue;
+            }
+            if self.poll_fill(context)?.is_pending() {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn read_now(&mut self, buffer: &mut [u8]) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
+        let kept = self.plain.fetch(buffer);
+        if kept > 0 || self.state != State::Open {
+            // After the end nobody wants it; it is read so that the connection is not reset over it.
+            return if kept > 0 { kept } else { self.inner.read_now(buffer) };
+        }
+        let Ok(room) = self.incoming.room(RECORD) else { return 0 };
+        let octets = self.inner.read_now(room);
+        self.incoming.note_received(octets);
+        let read = match self.process(buffer, &mut context) {
+            Ok(Progress::Plain(octets)) => octets,
+            Ok(Progress::Closed) => {
+                self.state = State::PeerClosed;
+                0
+            }
+            Ok(Progress::Hungry) => {
+                self.incoming.note_processed();
+                0
+            }
+            Err(_) => 0,
+        };
+        self.incoming.release_if_empty();
+        read
+    }
+
+    /// Reports octets as sent when the whole record with them was given to the connection below; called again until then with
+    /// the same octets at the front.
+    fn poll_write(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if matches!(self.state, State::Handshake | State::Failed) {
+            return not_connected();
+        }
+        if self.owed == 0 {
+            let now = buffer.get(..FRAGMENT).unwrap_or(buffer);
+            if now.is_empty() {
+                return Poll::Ready(Ok(0));
+            }
+            if let Err(error) = self.encrypt(now.len() + OVERHEAD, |traffic, room| traffic.encrypt(now, room)) {
+                return self.fail(error, context);
+            }
+            self.owed = now.len();
+        }
+        match self.poll_flush(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => self.fail(error, context),
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(std::mem::take(&mut self.owed).min(buffer.len()))),
+        }
+    }
+
+    fn shutdown(&mut self) {
+        if matches!(self.state, State::Open | State::PeerClosed) {
+            let mut context = Context::from_waker(Waker::noop());
+            if self.encrypt(OVERHEAD, |traffic, room| traffic.queue_close_notify(room)).is_ok() {
+                // A client that does not read is not waited for.
+                let _ = self.poll_flush(&mut context);
+            }
+            self.state = State::Failed;
+        }
+        self.inner.shutdown();
+    }
+}
+
+/// What was received of TLS and not used yet.
+#[derive(Default)]
+struct Incoming {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Something is there that was not looked at.
+    fresh: bool,
+}
+
+impl Incoming {
+    fn put(&mut self, octets: &[u8]) -> io::Result<()> {
+        if !octets.is_empty() {
+            let room = self.room(HANDSHAKE.max(octets.len()))?;
+            room.get_mut(..octets.len()).ok_or(io::ErrorKind::InvalidData)?.copy_from_slice(octets);
+            self.note_received(octets.len());
+        }
+        Ok(())
+    }
+
+    fn unused(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    fn note_processed(&mut self) {
+        self.fresh = false;
+        self.release_if_empty();
+    }
+
+    fn note_received(&mut self, octets: usize) {
+        self.end = (self.end + octets).min(self.buffer.len());
+        self.fresh |= octets > 0;
+    }
+
+    fn consume(&mut self, octets: usize) {
+        self.start = (self.start + octets).min(self.end);
+    }
+
+    /// Octets of the content of the next record, if the whole of it is there.
+    fn next_record(&self) -> Option<usize> {
+        let there = self.buffer.get(self.start..self.end)?;
+        let length = usize::from(u16::from_be_bytes([*there.get(3)?, *there.get(4)?]));
+        (there.len() >= 5 + length).then_some(length)
+    }
+
+    /// Room behind what is there; more of it, up to `limit`, only where all of a buffer is in use.
+    fn room(&mut self, limit: usize) -> io::Result<&mut [u8]> {
+        if self.buffer.is_empty() {
+            let kept = BUFFERS.with_borrow_mut(Vec::pop);
+            self.buffer = kept.unwrap_or_else(|| vec![0; RECORD]);
+        }
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.buffer.len() {
+            if self.buffer.len() >= limit {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "more than a message of TLS may have"));
+            }
+            self.buffer.resize((2 * self.buffer.len()).min(limit), 0);
+        }
+        Ok(self.buffer.get_mut(self.end..).unwrap_or_default())
+    }
+
+    fn release_if_empty(&mut self) {
+        if self.start == self.end {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        (self.start, self.end, self.fresh) = (0, 0, false);
+        if buffer.len() == RECORD {
+            BUFFERS.with_borrow_mut(|kept| {
+                if kept.len() < KEPT {
+                    kept.push(buffer);
+                }
+            });
+        }
+    }
+}
+
+/// What is encrypted and not sent yet.
+#[derive(Default)]
+struct Outgoing {
+    octets: Vec<u8>,
+    start: usize,
+}
+
+impl Outgoing {
+    fn rest(&self) -> &[u8] {
+        self.octets.get(self.start..).unwrap_or_default()
+    }
+
+    fn sent(&mut self, octets: usize) {
+        self.start += octets;
+        if self.start >= self.octets.len() {
+            *self = Outgoing::default();
+        }
+    }
+
+    /// Appends what `encode` writes to `room` octets; it says how many it needs where they are too few, and nothing where more
+    /// are no help.
+    fn encode(
+        &mut self,
+        mut room: usize,
+        mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
+    ) -> io::Result<()> {
+        let before = self.octets.len();
+        for _ in 0..2 {
+            self.octets.resize(before + room, 0);
+            match encode(&mut self.octets[before..]) {
+                Ok(written) => {
+                    self.octets.truncate(before + written);
+                    return Ok(());
+                }
+                Err(Some(needed)) => room = needed,
+                Err(None) => break,
+            }
+        }
+        self.octets.truncate(before);
+        Err(io::Error::other("TLS cannot encrypt any more"))
+    }
+}
+
+/// What is decrypted and not fetched yet.
+#[derive(Default)]
+struct Plain {
+    octets: Vec<u8>,
+    start: usize,
+}
+
+impl Plain {
+    fn keep(&mut self, octets: &[u8]) {
+        self.octets.extend_from_slice(octets);
+    }
+
+    fn fetch(&mut self, to: &mut [u8]) -> usize {
+        let rest = self.octets.get(self.start..).unwrap_or_default();
+        let octets = rest.len().min(to.len());
+        to[..octets].copy_from_slice(&rest[..octets]);
+        self.start += octets;
+        if self.start >= self.octets.len() {
+            *self = Plain::default();
+        }
+        octets
+    }
+}
+
+fn room_for_handshake(error: EncodeError) -> Option<usize> {
+    match error {
+        EncodeError::InsufficientSize(size) => Some(size.required_size),
+        EncodeError::AlreadyEncoded => None,
+    }
+}
+
+fn room_for_content(error: EncryptError) -> Option<usize> {
+    match error {
+        EncryptError::InsufficientSize(size) => Some(size.required_size),
+        EncryptError::EncryptExhausted => None,
+    }
+}
+
+fn broken(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn truncated() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "closed without close_notify")
+}
+
+fn not_connected<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+}
