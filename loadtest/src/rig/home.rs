@@ -23,6 +23,7 @@ pub struct Home {
     program: PathBuf,
     port: u16,
     log: PathBuf,
+    has_directory: bool,
 }
 
 /// The spool's settings.
@@ -44,6 +45,10 @@ impl Home {
         // Only a version that knows <discard> is asked for it.
         let discard = if discard { "<discard>true</discard>" } else { "" };
         let Spool { segment, prepared } = spool;
+        // Earlier versions have their users in ringpost.xml.
+        let asked = Command::new(program).args(["user", "add", "--help"]).stdin(Stdio::null()).output();
+        let has_directory = asked.is_ok_and(|output| output.status.success());
+        let users = if has_directory { "" } else { "<users><user>you@localhost</user></users>" };
         let files = [
             (
                 "smtpserver.xml",
@@ -66,7 +71,7 @@ impl Home {
             (
                 "ringpost.xml",
                 format!(
-                    "<ringpost><users><user>you@localhost</user></users><delivery><hold>{hold}</hold>{discard}</delivery>\
+                    "<ringpost>{users}<delivery><hold>{hold}</hold>{discard}</delivery>\
                      <spool><segmentSize>{segment}M</segmentSize><prepared>{prepared}</prepared><reserve>256M</reserve>\
                      </spool></ringpost>\n"
                 ),
@@ -76,11 +81,24 @@ impl Home {
             fs::write(directory.join("conf").join(name), text).map_err(failed)?;
         }
         let log = directory.join("log");
-        Ok(Home { directory: directory.to_owned(), program: program.to_owned(), port, log })
+        Ok(Home { directory: directory.to_owned(), program: program.to_owned(), port, log, has_directory })
+    }
+
+    /// Makes the user to whom the load is sent.
+    fn add_user(&self) -> Result<(), String> {
+        let mut command = Command::new(&self.program);
+        command.arg("--conf").arg(self.directory.join("conf")).args(["user", "add", "--no-password", "you@localhost"]);
+        let output = command.current_dir(&self.directory).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| format!("{}: {error}", self.program.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() { Ok(()) } else { Err(format!("ringpost user add: {}", said.trim())) }
     }
 
     /// Starts it and waits until all segments are written.
     pub fn start(&self, stop: &StopSignal) -> Result<Server, String> {
+        if self.has_directory && !self.var().exists() {
+            self.add_user()?;
+        }
         let failed = |error: io::Error| format!("{}: {error}", self.log.display());
         let log = File::create(&self.log).map_err(failed)?;
         let mut command = Command::new(&self.program);

@@ -123,10 +123,8 @@ impl Ringpost {
         };
         let domains = "<domainlist><autodetect>false</autodetect><autodetectIP>false</autodetectIP>\
             <defaultDomain>localhost</defaultDomain><domainnames><domainname>localhost</domainname></domainnames></domainlist>";
-        let own = format!(
-            "<ringpost><users><user>you@localhost</user><user>they@localhost</user></users>\
-             <spool><segmentSize>4M</segmentSize><reserve>1M</reserve></spool>{ringpost}</ringpost>"
-        );
+        let own =
+            format!("<ringpost><spool><segmentSize>4M</segmentSize><reserve>1M</reserve></spool>{ringpost}</ringpost>");
         for (name, text) in [
             ("smtpserver.xml", servers("smtp")),
             ("lmtpserver.xml", servers("lmtp")),
@@ -135,6 +133,9 @@ impl Ringpost {
         ] {
             fs::write(conf.join(name), text).unwrap();
         }
+        let mut add = Command::new(ringpost_program());
+        add.arg("--conf").arg(&conf).args(["user", "add", "--no-password", "you@localhost", "they@localhost"]);
+        assert!(add.current_dir(home.path()).stdout(Stdio::null()).status().unwrap().success());
         let log = home.path().join("log");
         let output = fs::File::create(&log).unwrap();
         let mut command = Command::new(ringpost_program());
