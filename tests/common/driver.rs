@@ -12,8 +12,8 @@ use ringpost::directory::{
 use ringpost::hook::{Chain, Handler, IdentityMode};
 use ringpost::mail::from::FromScanner;
 use ringpost::mail::{
-    CipherSuite, Content, Domain, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Password, Reply, ReplyCode,
-    SessionId, Tls, TlsVersion, Username,
+    CipherSuite, Content, Domain, EndPoint, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Password, Reply,
+    ReplyCode, SessionId, Tls, TlsVersion, Username,
 };
 use ringpost::mta::backoff::Backoff;
 use ringpost::mta::login::{Applicant, Logins, Told};
@@ -378,7 +378,11 @@ impl Driver {
 /// The TLS that a client is said to speak.
 pub fn secured() -> Secured {
     let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").expect("a suite");
-    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: Some([7; 32]) }
+    Secured {
+        tls: Tls { version: TlsVersion::Tls13, cipher },
+        exporter: Some([7; 32]),
+        end_point: Some(EndPoint::Sha256([8; 32])),
+    }
 }
 
 fn refusal(fate: &str) -> Refusal {
