@@ -2,11 +2,11 @@
 
 import re
 
-# The three trace fields; the last has exactly three lines, however the message itself may go on.
+# The three trace fields; the last has exactly three lines, or four over TLS, however the message itself may go on.
 TRACE = re.compile(
     rb"Return-Path: <(?P<sender>[^\r\n]*)>(?P<end>\r?\n)"
     rb"Delivered-To: (?P<recipient>[^\r\n]+)(?P=end)"
-    rb"Received: from [^\r\n]+(?P=end)\tby [^\r\n]+(?P=end)\t[^\r\n]+(?P=end)"
+    rb"Received: from [^\r\n]+(?P=end)(?:\t\(using [^\r\n]+(?P=end))?\tby [^\r\n]+(?P=end)\t[^\r\n]+(?P=end)"
 )
 
 

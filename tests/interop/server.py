@@ -74,17 +74,18 @@ def wait_until(condition, what):
 class Ringpost:
     """One server, which may be started again in the same home.
 
-    `smtp` is added to the SMTP server's element, `own` to that of ringpost.xml; `descriptors` is how many it may have at most; `passwords`
-    are those of users that have one.
+    `smtp` is added to the SMTP server's element, `own` to that of ringpost.xml; `descriptors` is how many it may have at most;
+    `passwords` are those of users that have one; `prepare` is given the directory of the configuration before anything reads it.
     """
 
-    def __init__(self, smtp="", own="", descriptors=None, passwords=None):
+    def __init__(self, smtp="", own="", descriptors=None, passwords=None, prepare=None):
         parent = TARGET / "interop"
         parent.mkdir(parents=True, exist_ok=True)
         self.home = Path(tempfile.mkdtemp(prefix="home-", dir=parent))
         self.process = None
         self.smtp = self.lmtp = None
         self.descriptor_limit = descriptors
+        self.announcement = ""
         self.shards = 0
         conf = self.home / "conf"
         conf.mkdir()
@@ -93,6 +94,8 @@ class Ringpost:
                 text = text.replace("<verifyIdentity>disabled</verifyIdentity>", "")
             text = text.replace("</smtpserver>", smtp + "</smtpserver>").replace("</ringpost>", own + "</ringpost>")
             (conf / name).write_text(text.strip() + "\n")
+        if prepare:
+            prepare(conf)
         self.run("user", "add", "--no-password", *USERS)
         for user, password in (passwords or {}).items():
             self.run("user", "passwd", user, said=password)
@@ -121,11 +124,16 @@ class Ringpost:
             if not line:
                 raise AssertionError(f"ringpost did not start, it ended with {self.process.wait()}:\n{self.log()}")
             announcement += line
+        self.announcement = announcement
         self.shards = announcement.count("\n  shard ")
         self.smtp, self.lmtp = (
             ("127.0.0.1", int(re.search(rf"{protocol} +127\.0\.0\.1:(\d+)", announcement)[1]))
             for protocol in ("SMTP", "LMTP")
         )
+
+    def address(self, name):
+        """Where the server of that name listens."""
+        return ("127.0.0.1", int(re.search(rf" 127\.0\.0\.1:(\d+) \({name}\)", self.announcement)[1]))
 
     def _limit_descriptors(self):
         if self.descriptor_limit:

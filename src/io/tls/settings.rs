@@ -69,6 +69,8 @@ pub fn server_config(settings: TlsSettings) -> Result<Arc<ServerConfig>, Error> 
     };
     let mut config = builder.with_cert_resolver(Arc::new(settings.identities));
     config.alpn_protocols = vec![settings.protocol.as_bytes().to_vec()];
+    // All that there is is good; who asks what is preferred hears one answer.
+    config.ignore_client_order = true;
     // Sessions are kept by the clients, in tickets: a table of them here would be shared by the cores, and need a lock.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
