@@ -44,6 +44,7 @@ fn every_key_of_ringpost_xml_is_in_the_shipped_file() {
         "prepared",
         "maxSegments",
         "reserve",
+        "volatile",
         "recipients",
     ] {
         assert!(shipped.contains(&format!("<{key}>")), "{key}");
@@ -113,6 +114,7 @@ fn every_key_of_ringpost_xml_counts() {
     assert_eq!(spool("<prepared>4</prepared>").prepared, 4);
     assert_eq!(spool("<maxSegments>9</maxSegments>").max_segments, 9);
     assert_eq!(spool("<reserve>10G</reserve>").reserve_octets, 10 << 30);
+    assert!(spool("<volatile>true</volatile>").volatile);
     assert_eq!(ringpost("<limits><recipients>100</recipients></limits>").limits.recipients, 100);
     let delivery = |keys: &str| ringpost(&format!("<delivery>{keys}</delivery>")).delivery;
     assert!(delivery("<hold>true</hold>").hold);

@@ -70,6 +70,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("spool/prepared", "2"),
     ("spool/maxSegments", "7"),
     ("spool/reserve", "7M"),
+    ("spool/volatile", "true"),
     ("limits/recipients", "777"),
     ("limits/ipv6Prefix", "48"),
     ("limits/withoutHeader", "7"),

@@ -71,6 +71,8 @@ pub struct SpoolSettings {
     pub max_segments: usize,
     /// `reserve`: octets of free disk below which no new mail is taken.
     pub reserve_octets: u64,
+    /// `volatile`: a spool that does not outlive the machine's next stop is wanted.
+    pub volatile: bool,
 }
 
 /// `limits`.
@@ -180,6 +182,7 @@ pub const KEYS: &[Key] = &[
     key("spool/prepared").default("1"),
     key("spool/maxSegments").default("256"),
     key("spool/reserve").default("1G"),
+    key("spool/volatile").default("false"),
     key("limits/recipients").default("1000"),
     key("limits/ipv6Prefix").default("64"),
     key("limits/withoutHeader").default("256"),
@@ -360,6 +363,7 @@ fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
         prepared: count(section, "spool/prepared", 1, max_segments as u64 - 3).unwrap_or(1),
         max_segments,
         reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
+        volatile: section.read("spool/volatile", value::boolean).unwrap_or(false),
     }
 }
 

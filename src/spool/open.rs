@@ -66,6 +66,7 @@ impl<M: Machine> Spool<M> {
         let key = find_key(&machine, directory, &found).await?;
         let mut found = tell_incarnations(&machine, directory, key, found, &mut trouble).await;
         found.sort_by_key(|found| (found.epoch, found.segment.slot));
+        let mut found = set_doubles_aside(&machine, directory, found, &mut trouble).await;
         let direct = found.first().map(|found| found.segment.file.is_direct());
         let recovered = recover(&machine, directory, key, &mut found, &mut trouble).await;
         let Trouble { quarantined, unreadable } = trouble;
@@ -213,6 +214,28 @@ async fn tell_incarnations<M: Machine>(
         }
     }
     found
+}
+
+/// A log begins each incarnation once. Of two files that say that they are the same one, which only a copy can bring about, the
+/// second is moved aside: left there, it would outlive what became of its messages.
+async fn set_doubles_aside<M: Machine>(
+    machine: &M,
+    directory: &Path,
+    found: Vec<Found<DiskFile<M>>>,
+    trouble: &mut Trouble,
+) -> Vec<Found<DiskFile<M>>> {
+    let mut kept: Vec<Found<DiskFile<M>>> = Vec::new();
+    for found in found {
+        if found.epoch.is_none() || kept.last().is_none_or(|last| last.epoch != found.epoch) {
+            kept.push(found);
+            continue;
+        }
+        match set_file_aside(machine, directory, found.segment.slot).await {
+            Ok(aside) => trouble.quarantined.push(aside),
+            Err(error) => trouble.unreadable.push((path(directory, found.segment.slot), error)),
+        }
+    }
+    kept
 }
 
 /// Moves a file out of the log, durably.
