@@ -23,6 +23,17 @@ fn the_shipped_files_are_right() {
     assert_eq!(configuration.ringpost.mail_directory, configuration.home.join("var/mail"));
 }
 
+/// The server for submission that the shipped file has as a comment is right once it is none.
+#[test]
+fn the_shipped_server_for_submission_is_right() {
+    let shipped = include_str!("../conf/smtpserver.xml");
+    let (_, comment) = shipped.rsplit_once("in place of startTLS.").expect("the comment is there");
+    let (server, _) = comment.split_once("-->").expect("it ends");
+    let configuration = right(&with("smtpserver", &format!("<smtpservers>{server}</smtpservers>")));
+    let auth = &configuration.servers[0].auth;
+    assert!(auth.required && auth.require_ssl && configuration.servers[0].tls.is_some());
+}
+
 /// The comments of the shipped files call their values the defaults.
 #[test]
 fn the_shipped_ringpost_xml_says_the_defaults() {
