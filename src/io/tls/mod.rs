@@ -4,6 +4,7 @@
 //! itself, `settings` how it speaks, `tickets` what lets clients resume. Nothing here reads a file or waits for another core.
 
 mod exporter;
+mod held;
 mod identity;
 mod settings;
 mod stream;
