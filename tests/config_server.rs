@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::reading::{LMTP, SMTP, addresses, lmtp, problems_of, read, right, smtp, told, with};
 use ringpost::config::{CoreHandlers, Position, Severity, value};
+use ringpost::hook::TableCheck;
 
 #[test]
 fn every_key_of_a_server_counts() {
@@ -124,6 +125,23 @@ fn the_chain_names_the_classes_of_james() {
          <handler class='org.apache.james.lmtpserver.CoreCmdHandlerLoader'/></handlerchain>",
     );
     assert_eq!(right(&with("lmtpserver", &named)).servers[1].handlers.core, CoreHandlers::Lmtp);
+}
+
+#[test]
+fn the_strictest_check_of_the_rewrite_table_counts() {
+    let handler =
+        |keys: &str| format!("<handler class='org.apache.james.smtpserver.fastfail.ValidRcptHandler'>{keys}</handler>");
+    let check = |handlers: &str| {
+        let chain = "<handler class='org.apache.james.smtpserver.fastfail.ValidRcptHandler'/>";
+        right(&with("smtpserver", &SMTP.replace(chain, handlers))).servers[0].handlers.table_check
+    };
+    let of = |word: &str| handler(&format!("<recipientRewriteTableCheck>{word}</recipientRewriteTableCheck>"));
+    assert_eq!(check(&handler("")), TableCheck::AnyTarget);
+    assert_eq!(check(&of("mappingExists")), TableCheck::AnyTarget);
+    assert_eq!(check(&of("anyMappingValid")), TableCheck::AnyTarget);
+    assert_eq!(check(&(of("allMappingsValid") + &of("mappingExists"))), TableCheck::EveryTarget);
+    let off = "<enableRecipientRewriteTable>false</enableRecipientRewriteTable>";
+    assert_eq!(check(&handler(off)), TableCheck::Nothing);
 }
 
 /// What protects is an error where it asks for something, and nothing at all where it does not.

@@ -20,7 +20,7 @@ use ringpost::control::journal::{Level, ring};
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::delivery::Retry;
 use ringpost::directory::{Answer, Directory, Login, Pending, Proof, Scram, Unavailable};
-use ringpost::hook::{Chain, Handler};
+use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::io::Machine;
 use ringpost::io::handover::Doorbell;
 use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine};
@@ -137,7 +137,7 @@ async fn run(
     let server = Rc::new(Server {
         name: "server".into(),
         settings: Arc::new(settings(&Setup::default())),
-        chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
+        chain: Chain::new(vec![Handler::ValidRcpt(TableCheck::default()), Handler::Relay]),
         idle_timeout: Duration::from_secs(60),
         graceful: true,
         gate: Gate { connections: limit, per_client: None, unnamed: None, proxy_first: true, descriptors: usize::MAX },
@@ -154,7 +154,8 @@ async fn run(
     });
     let spooler = core.spooler.clone();
     machine.spawn(ringpost::io::Class::Delivery, async move { spooler.run().await });
-    machine.spawn(ringpost::io::Class::Intake, accept(core, server, listener.into_listener(), stopping.clone()));
+    machine
+        .spawn(ringpost::io::Class::Intake, accept(core, server, listener.into_listener(&machine), stopping.clone()));
     ready();
     heard.await;
 }

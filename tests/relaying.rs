@@ -11,7 +11,7 @@ use common::driver::{Driver, settings};
 use common::reading::{put, read, told, with};
 use proptest::prelude::*;
 use ringpost::config::Configuration;
-use ringpost::hook::{Chain, Handler};
+use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::mta::settings::{chain, session_settings};
 use ringpost::smtp::sasl::base64::encode;
 
@@ -244,7 +244,8 @@ proptest! {
 #[test]
 fn a_policy_without_its_handler_would_be_noticed() {
     let setup = Setup { client: "192.0.2.7".into(), ..Setup::default() };
-    let mut driver = Driver::under(settings(&setup), Chain::new(vec![Handler::ValidRcpt]), &setup);
+    let mut driver =
+        Driver::under(settings(&setup), Chain::new(vec![Handler::ValidRcpt(TableCheck::default())]), &setup);
     driver.receive(b"HELO client\r\nMAIL FROM:<me@example.org>\r\nRCPT TO:<you@example.net>\r\n");
     assert!(lines(&driver.sent).last().is_some_and(|reply| reply.starts_with("451 4.4.0 ")));
 }

@@ -29,7 +29,11 @@ const FULL: &str = "store-full";
 
 /// Whether a dialogue needs users, or a connection, that are made up.
 fn is_made_up(setup: &Setup) -> bool {
-    !setup.passwords.is_empty() || setup.socket_tls || setup.directory_down || setup.domains.len() > 1
+    !setup.passwords.is_empty()
+        || setup.socket_tls
+        || setup.directory_down
+        || setup.domains.len() > 1
+        || !setup.rewrites.is_empty()
 }
 
 /// Addresses of examples, and those on loopback that stand in for them.

@@ -9,7 +9,7 @@ use ringpost::smtp::sasl::{ChannelBinding, Exchange, Mechanism, Move, base64};
 fuzz_target!(|input: (u8, bool, Vec<Vec<u8>>)| {
     let (which, bound, responses) = input;
     let mechanism = Mechanism::ALL[usize::from(which) % Mechanism::ALL.len()];
-    let binding = bound.then(|| ChannelBinding { exporter: Some([7; 32].into()), server_end_point: None });
+    let binding = bound.then(|| ChannelBinding { exporter: Some([7; 32].into()), server_end_point: Some([8; 32].into()) });
     let mut exchange = Exchange::new(mechanism, binding, bound);
     let mut responses = responses.into_iter();
     let mut next = exchange.begin(responses.next().as_deref());

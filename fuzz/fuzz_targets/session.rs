@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use ringpost::mail::{
-    CipherSuite, Content, MessageId, Networks, ScramCredentials, SessionId, Tls, TlsVersion, Username,
+    CipherSuite, Content, EndPoint, MessageId, Networks, ScramCredentials, SessionId, Tls, TlsVersion, Username,
 };
 use ringpost::smtp::line::LineReader;
 use ringpost::smtp::server::{Secured, Session};
@@ -38,7 +38,7 @@ fn settings(protocol: Service) -> Settings {
 
 fn secured() -> Secured {
     let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").expect("a suite");
-    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: Some([7; 32]) }
+    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: Some([7; 32]), end_point: Some(EndPoint::Sha256([8; 32])) }
 }
 
 fuzz_target!(|input: (bool, Vec<u8>)| {

@@ -260,3 +260,84 @@ impl Directory for Client {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::desk::Response;
+    use crate::io::handover::Doorbell;
+    use futures_lite::future::{block_on, poll_once};
+
+    fn client() -> (Client, Arc<Lines>) {
+        let bell = Arc::new(Doorbell::new(false).expect("a doorbell"));
+        let lines = Arc::new(Lines::new([bell]).expect("lines"));
+        (Client::new(0, lines.clone(), Arc::default()), lines)
+    }
+
+    fn domain() -> Domain {
+        Domain::parse("x").expect("a domain")
+    }
+
+    /// Asks whether the domain is ours; how many questions that took. `between` happens before the answer is given.
+    fn ask(client: &Client, lines: &Lines, between: impl FnOnce()) -> (Result<bool, Unavailable>, usize) {
+        let domain = domain();
+        let mut asked = client.is_local(&domain);
+        if let Some(answer) = block_on(poll_once(&mut asked)) {
+            return (answer, 0);
+        }
+        let request = lines.requests.take().expect("it is asked");
+        let changes = lines.changes();
+        between();
+        let response = Response { ticket: request.ticket, changes, reply: Ok(Reply::IsLocal(true)) };
+        lines.responses[0].give(response).expect("there is room");
+        client.take_answers();
+        (block_on(asked), 1)
+    }
+
+    #[test]
+    fn an_answer_is_remembered_for_a_minute_and_not_beyond_a_change() {
+        let (client, lines) = client();
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1));
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 0));
+        lines.changed();
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1), "it may be another answer now");
+        client.tick(BELIEVED);
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1), "a minute is over");
+    }
+
+    #[test]
+    fn an_answer_from_before_a_change_is_not_remembered_after_it() {
+        let (client, lines) = client();
+        assert_eq!(ask(&client, &lines, || lines.changed()), (Ok(true), 1));
+        assert_eq!(ask(&client, &lines, || {}), (Ok(true), 1));
+    }
+
+    #[test]
+    fn a_late_answer_is_none() {
+        let (client, lines) = client();
+        let domain = domain();
+        let mut asked = client.is_local(&domain);
+        assert!(block_on(poll_once(&mut asked)).is_none());
+        client.tick(PATIENCE);
+        assert_eq!(block_on(asked), Err(Unavailable));
+        assert_eq!(lines.requests.len(), 1, "the desk may answer it yet, which nobody hears");
+    }
+
+    #[test]
+    fn passwords_do_not_take_the_places_of_other_questions() {
+        let (client, _lines) = client();
+        let password = crate::mail::Password::new("p").expect("a password");
+        let login = Login { name: "you".into(), password, client: [192, 0, 2, 1].into() };
+        let mut waiting: Vec<_> = (0..OPEN_PASSWORDS).map(|_| client.verify(login.clone())).collect();
+        for verify in &mut waiting {
+            assert!(block_on(poll_once(verify)).is_none());
+        }
+        assert_eq!(block_on(client.verify(login.clone())), Ok(Proof::TooBusy));
+        let domain = domain();
+        assert!(block_on(poll_once(&mut client.is_local(&domain))).is_none(), "there is room for it");
+        client.tick(PASSWORD_PATIENCE);
+        assert_eq!(block_on(waiting.remove(0)), Err(Unavailable));
+        drop(waiting);
+        assert!(block_on(poll_once(&mut client.verify(login))).is_none(), "there is room again");
+    }
+}

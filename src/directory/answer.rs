@@ -13,10 +13,19 @@ pub enum Answer {
     UnknownUser,
     /// Its domain is not one of ours.
     OtherDomain,
-    /// Its mail goes to these instead: at least one, none twice.
-    Rewritten(Arc<[Target]>),
+    /// Its mail goes elsewhere.
+    Rewritten(Rewriting),
     /// The rewrite table refuses it with this reply (an `error:` mapping), or has too many mappings for it.
     Refused(Arc<Reply>),
+}
+
+/// Where the mail for a mailbox goes instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewriting {
+    /// To these: at least one, none twice.
+    pub targets: Arc<[Target]>,
+    /// Whether it would be valid without the rewrite table too: there is a user of this name.
+    pub is_user: bool,
 }
 
 /// Where rewritten mail goes.

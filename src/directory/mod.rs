@@ -16,7 +16,7 @@ mod naming;
 pub mod password;
 pub mod rewrite;
 
-pub use answer::{Answer, Place, Target, refusal_of};
+pub use answer::{Answer, Place, Rewriting, Target, refusal_of};
 pub use listed::Listed;
 pub use mapping::{Kind, Mapping, Source};
 pub use naming::{Naming, user_of};

@@ -7,6 +7,7 @@ mod rewrite;
 mod valid_rcpt;
 
 pub use self::identity::IdentityMode;
+pub use self::valid_rcpt::TableCheck;
 
 use crate::directory::{Directory, Unavailable};
 use crate::mail::from::Authors;
@@ -18,7 +19,7 @@ use crate::smtp::server::question::Verdict;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
     /// `fastfail.ValidRcptHandler`: users of our domains must exist.
-    ValidRcpt,
+    ValidRcpt(TableCheck),
     /// `AuthRequiredToRelayRcptHook`: other domains are for clients that may relay.
     Relay,
     /// `SenderAuthIdentifyVerificationHook`: senders are who they say they are.
@@ -49,7 +50,7 @@ impl Chain {
             let opinion = match handler {
                 Handler::Identity(mode) => identity::sender(*mode, path, peer, directory).await,
                 Handler::AuthRequired if !peer.may_relay() => Ok(Verdict::Deny(replies::authentication_required(0))),
-                Handler::AuthRequired | Handler::ValidRcpt | Handler::Relay => Ok(Verdict::Pass),
+                Handler::AuthRequired | Handler::ValidRcpt(_) | Handler::Relay => Ok(Verdict::Pass),
             };
             match opinion {
                 Ok(Verdict::Pass) => {}
@@ -68,7 +69,7 @@ impl Chain {
         };
         let Ok(answer) = asked else { return Verdict::DenySoft(unavailable(mailbox)) };
         let opinions = self.handlers.iter().map(|handler| match handler {
-            Handler::ValidRcpt => valid_rcpt::recipient(mailbox, &answer),
+            Handler::ValidRcpt(check) => valid_rcpt::recipient(*check, mailbox, &answer),
             Handler::Relay => relay::recipient(&answer, peer),
             Handler::Identity(_) | Handler::AuthRequired => Verdict::Pass,
         });

@@ -1,7 +1,7 @@
 //! Where the mail of a recipient goes that the rewrite table knows (James: the mailet `RecipientRewriteTable`, asked here
 //! before anything is accepted).
 
-use crate::directory::{Answer, Place, Target};
+use crate::directory::{Answer, Place, Rewriting, Target};
 use crate::mail::{Mailbox, Reply};
 use crate::smtp::server::question::Verdict;
 
@@ -13,10 +13,12 @@ pub fn recipient(mailbox: &Mailbox, answer: &Answer) -> Verdict {
         Answer::OtherDomain => super::relay::no_way_out(mailbox),
         Answer::Refused(reply) if reply.code().class() == 4 => Verdict::DenySoft(Reply::clone(reply)),
         Answer::Refused(reply) => Verdict::Deny(Reply::clone(reply)),
-        Answer::Rewritten(targets) if targets.iter().any(|target| target.place == Place::OtherDomain) => {
+        Answer::Rewritten(Rewriting { targets, .. })
+            if targets.iter().any(|target| target.place == Place::OtherDomain) =>
+        {
             super::relay::no_way_out(mailbox)
         }
-        Answer::Rewritten(targets) => {
+        Answer::Rewritten(Rewriting { targets, .. }) => {
             let users: Vec<Mailbox> = targets.iter().filter(is_user).map(|target| target.mailbox.clone()).collect();
             if users.is_empty() {
                 Verdict::Deny(super::valid_rcpt::unknown_user(mailbox))
@@ -41,7 +43,8 @@ mod tests {
         let mailbox = |text: &str| Mailbox::parse(text).expect("a mailbox");
         let target =
             |(number, place): (usize, &Place)| Target { mailbox: mailbox(&format!("t{number}@x")), place: *place };
-        let answer = Answer::Rewritten(places.iter().enumerate().map(target).collect());
+        let targets = places.iter().enumerate().map(target).collect();
+        let answer = Answer::Rewritten(Rewriting { targets, is_user: false });
         match recipient(&mailbox("all@x"), &answer) {
             Verdict::Rewrite(to) => to.iter().map(|mailbox| format!("{mailbox} ")).collect(),
             Verdict::Deny(reply) => format!("deny {reply}"),

@@ -20,5 +20,5 @@ pub use id::{IdSource, MessageId, SessionId};
 pub use network::{Network, Networks};
 pub use reply::{EnhancedStatus, Reply, ReplyCode};
 pub use scram::ScramCredentials;
-pub use tls::{CipherSuite, Tls, TlsVersion};
+pub use tls::{CipherSuite, EndPoint, Tls, TlsVersion};
 pub use user::{Password, Username};

@@ -11,6 +11,28 @@ pub struct Tls {
     pub cipher: CipherSuite,
 }
 
+/// The hash of a server's certificate, by the hash of its signature (RFC 5929 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndPoint {
+    /// SHA-256, in place of older ones too.
+    Sha256([u8; 32]),
+    /// SHA-384.
+    Sha384([u8; 48]),
+    /// SHA-512.
+    Sha512([u8; 64]),
+}
+
+impl EndPoint {
+    /// The hash.
+    pub fn octets(&self) -> &[u8] {
+        match self {
+            EndPoint::Sha256(octets) => octets,
+            EndPoint::Sha384(octets) => octets,
+            EndPoint::Sha512(octets) => octets,
+        }
+    }
+}
+
 /// A version of TLS that is spoken here. Older ones are broken (RFC 8996).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {

@@ -91,9 +91,6 @@ impl Acceptor {
     ) -> io::Result<Acceptor> {
         let bell = Arc::new(Doorbell::new(true)?);
         let stop = Arc::new(AtomicBool::new(false));
-        for door in &doors {
-            door.listener.set_nonblocking()?;
-        }
         let watch = doors.iter().map(|door| door.listener.as_raw_fd()).chain([bell.as_raw_fd()]).map(watched).collect();
         let (stopped, hears) = (stop.clone(), bell.clone());
         let thread = std::thread::Builder::new().name(format!("acceptor-{number}")).spawn(move || {

@@ -90,7 +90,7 @@ impl<M: Machine> Channel<M> {
     /// The TLS that the client speaks.
     pub fn secured(&self) -> Option<Secured> {
         let stream = self.stream.tls()?;
-        Some(Secured { tls: stream.secured_with()?, exporter: stream.exporter() })
+        Some(Secured { tls: stream.secured_with()?, exporter: stream.exporter(), end_point: stream.end_point() })
     }
 
     /// How its keys were agreed on, and whether that was in an earlier session.

@@ -57,7 +57,7 @@ fn auth(server: &ServerSettings, max_failures: u32) -> Option<Auth> {
 /// The policy of a server. Recipients are checked and relaying is refused whether or not the chain names the handlers; the order
 /// is James'.
 pub fn chain(server: &ServerSettings) -> Chain {
-    let mut handlers = vec![Handler::ValidRcpt, Handler::Relay];
+    let mut handlers = vec![Handler::ValidRcpt(server.handlers.table_check), Handler::Relay];
     if server.protocol == Protocol::Smtp {
         handlers.push(Handler::Identity(server.identity));
         if server.auth.required {

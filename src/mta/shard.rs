@@ -203,7 +203,7 @@ impl Shard {
             }
             while let Some(Arrival { server, connection, peer }) = berth.take() {
                 if let Some(server) = servers.get(server) {
-                    begin(&core, server, connection.into_stream(), peer);
+                    begin(&core, server, connection.into_stream(&core.machine), peer);
                 }
             }
             if stop.load(Ordering::Acquire) {
@@ -240,8 +240,12 @@ impl Shard {
             let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, tls, logins, listeners } = plan;
             let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, tls, logins });
             for listener in listeners {
-                let accepting =
-                    accept(self.core.clone(), server.clone(), listener.into_listener(), self.stopping.clone());
+                let accepting = accept(
+                    self.core.clone(),
+                    server.clone(),
+                    listener.into_listener(&self.core.machine),
+                    self.stopping.clone(),
+                );
                 self.core.machine.spawn_vital(Class::Intake, accepting);
             }
             server

@@ -26,7 +26,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ringpost::hook::IdentityMode;
+use ringpost::hook::{IdentityMode, TableCheck};
 use ringpost::mail::{Network, Networks};
 use ringpost::smtp::sasl::Mechanism;
 use ringpost::smtp::server::settings::Feature;
@@ -73,6 +73,10 @@ pub struct Setup {
     /// Users and addresses beside their own that they may send from.
     pub senders: Vec<(String, String)>,
     pub administrators: Vec<String>,
+    /// Addresses and what the rewrite table makes of them in the end: `error:text`, or addresses parted by spaces.
+    pub rewrites: Vec<(String, String)>,
+    /// What makes a recipient valid who is no user.
+    pub table_check: TableCheck,
     /// Domains of ours, the first of which is that of the users.
     pub domains: Vec<String>,
     pub directory_down: bool,
@@ -109,6 +113,8 @@ impl Default for Setup {
             passwords: Vec::new(),
             senders: Vec::new(),
             administrators: Vec::new(),
+            rewrites: Vec::new(),
+            table_check: TableCheck::default(),
             domains: vec!["localhost".into()],
             directory_down: false,
             users: vec!["you".into(), "postmaster".into()],
@@ -155,6 +161,14 @@ impl Setup {
             "password" => self.passwords.push(pair(value)?),
             "sender" => self.senders.push(pair(value)?),
             "administrator" => self.administrators.push(value.into()),
+            "rewrite" => self.rewrites.push(pair(value)?),
+            "recipientRewriteTableCheck" => {
+                self.table_check = match value {
+                    "mappingExists" => TableCheck::AnyTarget,
+                    "allMappingsValid" => TableCheck::EveryTarget,
+                    _ => return None,
+                }
+            }
             "domain" => self.domains.push(value.into()),
             "directory" => self.directory_down = value == "down",
             _ => return None,

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use ringpost::directory::{Answer, Directory, Listed, Login, Pending, Proof, Scram, Unavailable};
+use ringpost::directory::{
+    Answer, Directory, Listed, Login, Pending, Place, Proof, Rewriting, Scram, Target, Unavailable, refusal_of,
+};
 use ringpost::hook::{Chain, Handler, IdentityMode};
 use ringpost::mail::from::FromScanner;
 use ringpost::mail::{
-    CipherSuite, Content, Domain, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Password, Reply, ReplyCode,
-    SessionId, Tls, TlsVersion, Username,
+    CipherSuite, Content, Domain, EndPoint, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Password, Reply,
+    ReplyCode, SessionId, Tls, TlsVersion, Username,
 };
 use ringpost::mta::backoff::Backoff;
 use ringpost::mta::login::{Applicant, Logins, Told};
@@ -92,7 +94,7 @@ pub fn settings(setup: &Setup) -> Settings {
 
 /// The policy of a setup, in the order of James' core.
 pub fn chain(setup: &Setup) -> Chain {
-    let mut handlers = vec![Handler::ValidRcpt, Handler::Relay];
+    let mut handlers = vec![Handler::ValidRcpt(setup.table_check), Handler::Relay];
     if !setup.lmtp {
         handlers.push(Handler::Identity(setup.identity));
         handlers.extend(setup.auth_required.then_some(Handler::AuthRequired));
@@ -117,7 +119,28 @@ pub fn directory(setup: &Setup) -> Listed {
     for (name, address) in &setup.senders {
         listed = listed.with_sender(user(name), mailbox(address));
     }
-    setup.administrators.iter().fold(listed, |listed, name| listed.with_administrator(user(name)))
+    let listed = setup.administrators.iter().fold(listed, |listed, name| listed.with_administrator(user(name)));
+    let plain = listed.clone();
+    let place = |target: &Mailbox| match plain.answer(target) {
+        Answer::User => Place::User,
+        Answer::OtherDomain => Place::OtherDomain,
+        _ => Place::Nobody,
+    };
+    setup.rewrites.iter().fold(listed, |listed, (source, targets)| {
+        let source = mailbox(source);
+        let answer = match targets.strip_prefix("error:") {
+            Some(text) => Answer::Refused(Arc::new(refusal_of(text))),
+            None => {
+                let targets =
+                    targets.split(' ').map(mailbox).map(|target| Target { place: place(&target), mailbox: target });
+                Answer::Rewritten(Rewriting {
+                    targets: targets.collect(),
+                    is_user: plain.answer(&source) == Answer::User,
+                })
+            }
+        };
+        listed.with_answer(source, answer)
+    })
 }
 
 /// A directory that does not answer.
@@ -355,7 +378,11 @@ impl Driver {
 /// The TLS that a client is said to speak.
 pub fn secured() -> Secured {
     let cipher = CipherSuite::named("TLS_AES_256_GCM_SHA384").expect("a suite");
-    Secured { tls: Tls { version: TlsVersion::Tls13, cipher }, exporter: Some([7; 32]) }
+    Secured {
+        tls: Tls { version: TlsVersion::Tls13, cipher },
+        exporter: Some([7; 32]),
+        end_point: Some(EndPoint::Sha256([8; 32])),
+    }
 }
 
 fn refusal(fate: &str) -> Refusal {

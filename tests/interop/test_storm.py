@@ -22,7 +22,7 @@ class StormTest(ServedTest):
 
     def test_a_storm_exceeds_no_limit_and_leaves_nothing(self):
         self.server.wait_until_prepared()
-        idle = self.server.descriptors()
+        idle = self.server.sockets()
         self.storm(FIRST)
         self.assert_all_places_are_free(idle)
         memory = self.server.memory()
@@ -33,7 +33,7 @@ class StormTest(ServedTest):
         for text in ("Too busy, please try again later", "Too many connections from your address"):
             self.assertRegex(printed, rf"refused +\d+ x 421 4\.7\.0 mx\.example\.org {text}\n")
         self.assert_all_places_are_free(idle)
-        print(f"memory       {memory} KiB before, {self.server.memory()} KiB after; {idle} descriptors ", end="", flush=True)
+        print(f"memory       {memory} KiB before, {self.server.memory()} KiB after; {idle} sockets ", end="", flush=True)
         self.assertAlmostEqual(self.server.memory(), memory, delta=TOLERANCE)
         self.assertEqual(self.server.files(), [], "no message was completed")
 
@@ -48,18 +48,18 @@ class StormTest(ServedTest):
         }
         return self.run_client(LOADTEST, "storm", *(str(word) for option in options.items() for word in option))
 
-    def assert_all_places_are_free(self, descriptors):
+    def assert_all_places_are_free(self, sockets):
         """Fills every place, in all and of one address, each at the first attempt."""
         addresses = [f"127.0.0.{1 + number % ADDRESSES}" for number in range(LIMIT)]
         for sources, why in ((addresses, b"Too busy"), (["127.0.0.5"] * LIMIT_PER_IP, b"Too many connections")):
-            wait_until(lambda: self.server.descriptors() == descriptors, f"{descriptors} descriptors, as before the storm,")
+            wait_until(lambda: self.server.sockets() == sockets, f"{sockets} sockets, as before the storm,")
             held = [self.dial(source) for source in sources]
             self.assertEqual({banner[:4] for _, banner in held}, {b"220 "})
             refused, reply = self.dial("127.0.0.5")
             self.assertTrue(re.match(rb"421 4\.7\.0 mx\.example\.org " + why, reply), reply)
             for client in (refused, *(client for client, _ in held)):
                 client.close()
-        wait_until(lambda: self.server.descriptors() == descriptors, f"{descriptors} descriptors, as before the storm,")
+        wait_until(lambda: self.server.sockets() == sockets, f"{sockets} sockets, as before the storm,")
 
     def dial(self, source):
         client = socket.create_connection(self.server.smtp, PATIENCE, (source, 0))

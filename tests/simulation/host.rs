@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringpost::control::journal::{Level, Reader, ring};
 use ringpost::delivery::Retry;
 use ringpost::directory::Listed;
-use ringpost::hook::{Chain, Handler};
+use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::io::sim::{ClientEnd, Random, SimMachine, World};
 use ringpost::io::{Class, Machine};
 use ringpost::mail::{IdSource, Mailbox, Networks};
@@ -310,7 +310,7 @@ fn server(protocol: Service) -> Rc<Server> {
     Rc::new(Server {
         name: format!("{protocol:?}").into(),
         settings: Arc::new(settings),
-        chain: Chain::new(vec![Handler::ValidRcpt, Handler::Relay]),
+        chain: Chain::new(vec![Handler::ValidRcpt(TableCheck::default()), Handler::Relay]),
         idle_timeout: IDLE,
         graceful: true,
         gate: Gate {

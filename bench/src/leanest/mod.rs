@@ -21,7 +21,7 @@ use std::time::Duration;
 pub enum Form {
     /// glommio's sockets and glommio's files
     Glommio,
-    /// glommio's sockets, and a ring of its own for the disk: ringpost's way
+    /// glommio's executor, and a ring of its own for disk and sockets: ringpost's way
     Mixed,
     /// One ring of its own for both
     Ring,

@@ -1,21 +1,26 @@
-//! The forms over glommio's executor and sockets: a task a connection, and one that writes.
+//! The forms over glommio's executor: a task a connection, and one that writes.
 
 use super::batch::{BATCH, Memory, Offsets};
 use super::conversation::{Conversation, Shared, Step};
 use super::{Serving, Setup};
+use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
+use glommio::net;
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::io::handover::Doorbell;
-use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine, RingFile, TcpStream};
+use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine, Listener, RingFile, TcpStream};
 use ringpost::io::vitals::Vitals;
 use ringpost::io::wait::{Bell, Latch};
 use ringpost::io::{Aligned, Class, Disk, File, Machine, Open, Stream};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::task::{Context, Poll};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -31,7 +36,7 @@ trait Medium: Clone + 'static {
     async fn write(&self, buffer: Self::Buffer, octets: usize, offset: u64, synced: bool) -> io::Result<Self::Buffer>;
 }
 
-/// ringpost's ring for the disk.
+/// A file on ringpost's ring.
 #[derive(Clone)]
 struct OwnRing(RingFile);
 
@@ -81,6 +86,66 @@ impl Medium for Dma {
     }
 }
 
+/// Where connections come from.
+trait Door {
+    type Line: Line;
+
+    /// The next connection; [`io::ErrorKind::ConnectionAborted`] where it is gone already.
+    async fn accept(&self) -> io::Result<Self::Line>;
+}
+
+/// A connection.
+trait Line: 'static {
+    fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_send(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>>;
+}
+
+impl Door for Listener {
+    type Line = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        Listener::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
+impl Line for TcpStream {
+    fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read(context, buffer)
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write(context, buffer)
+    }
+}
+
+impl Door for net::TcpListener {
+    type Line = net::TcpStream;
+
+    async fn accept(&self) -> io::Result<net::TcpStream> {
+        Ok(net::TcpListener::accept(self).await?)
+    }
+}
+
+impl Line for net::TcpStream {
+    fn poll_receive(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        AsyncRead::poll_read(Pin::new(self), context, buffer)
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(self), context, buffer)
+    }
+}
+
+/// The same listening socket as one of glommio's, which waits where ringpost's never does.
+fn listener_of_glommio(listener: &BoundListener) -> io::Result<net::TcpListener> {
+    // SAFETY: the descriptor is open as long as the listener is.
+    let copy = unsafe { BorrowedFd::borrow_raw(listener.as_raw_fd()) }.try_clone_to_owned()?;
+    let socket = socket2::Socket::from(copy);
+    socket.set_nonblocking(false)?;
+    // SAFETY: the descriptor is given away to the listener alone.
+    Ok(unsafe { net::TcpListener::from_raw_fd(socket.into_raw_fd()) })
+}
+
 /// What the tasks share.
 struct Core<D: Medium> {
     medium: D,
@@ -93,7 +158,7 @@ struct Core<D: Medium> {
     vitals: Arc<Vitals>,
 }
 
-/// Serves with glommio's files, or with ringpost's ring for the disk.
+/// Serves with glommio's sockets and files, or with ringpost's ring for both.
 pub(super) fn start(setup: Setup, glommio_files: bool) -> io::Result<Serving> {
     let listener = BoundListener::bind(setup.bind, BACKLOG, None)?;
     let address = listener.local_address()?;
@@ -131,20 +196,16 @@ pub(super) fn start(setup: Setup, glommio_files: bool) -> io::Result<Serving> {
 async fn serve_by_glommio(machine: GlommioMachine, listener: BoundListener, setup: &Setup) -> io::Result<()> {
     let file = OpenOptions::new().write(true).dma_open(&setup.file).await?;
     let medium = Dma(Rc::new(file), machine.vitals().clone());
-    serve(machine, listener, setup, medium).await
+    serve(machine, listener_of_glommio(&listener)?, setup, medium).await
 }
 
 async fn serve_by_ring(machine: GlommioMachine, listener: BoundListener, setup: &Setup) -> io::Result<()> {
     let medium = OwnRing(machine.disk().open(&setup.file, Open::Direct).await?);
+    let listener = listener.into_listener(&machine);
     serve(machine, listener, setup, medium).await
 }
 
-async fn serve<D: Medium>(
-    machine: GlommioMachine,
-    listener: BoundListener,
-    setup: &Setup,
-    medium: D,
-) -> io::Result<()> {
+async fn serve<D: Medium>(machine: GlommioMachine, listener: impl Door, setup: &Setup, medium: D) -> io::Result<()> {
     let maker = medium.clone();
     let core = Rc::new(Core {
         shared: RefCell::new(Shared::new(move |octets| maker.fresh(octets))),
@@ -161,10 +222,9 @@ async fn serve<D: Medium>(
             panic!("nothing more can be written: {error}");
         }
     });
-    let listener = listener.into_listener();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 let core = core.clone();
                 machine.spawn(Class::Intake, async move {
                     core.vitals.connected();
@@ -198,14 +258,14 @@ impl<D: Medium> Core<D> {
         }
     }
 
-    async fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
+    async fn converse(&self, mut stream: impl Line) -> io::Result<()> {
         let mut conversation = Conversation::default();
         loop {
             let step = conversation.step(&mut self.shared.borrow_mut());
             match step {
                 Step::Receive => {
                     send(&mut stream, &mut conversation.replies).await?;
-                    let octets = poll_fn(|context| stream.poll_read(context, conversation.room())).await?;
+                    let octets = poll_fn(|context| stream.poll_receive(context, conversation.room())).await?;
                     if octets == 0 {
                         return Ok(());
                     }
@@ -231,10 +291,10 @@ impl<D: Medium> Core<D> {
     }
 }
 
-async fn send(stream: &mut TcpStream, replies: &mut Vec<u8>) -> io::Result<()> {
+async fn send(stream: &mut impl Line, replies: &mut Vec<u8>) -> io::Result<()> {
     let mut sent = 0;
     while sent < replies.len() {
-        sent += poll_fn(|context| stream.poll_write(context, &replies[sent..])).await?;
+        sent += poll_fn(|context| stream.poll_send(context, &replies[sent..])).await?;
     }
     replies.clear();
     Ok(())

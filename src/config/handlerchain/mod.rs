@@ -4,7 +4,9 @@ use super::class::{self, Class};
 use super::problem::Severity;
 use super::section::{Section, Written};
 use super::server::Protocol;
+use super::value;
 use super::xml::{Attribute, Element, Position};
+use crate::hook::TableCheck;
 
 pub mod classes;
 
@@ -35,6 +37,8 @@ pub struct HandlerChain {
     pub core: CoreHandlers,
     /// The `<handler>` elements in their order.
     pub handlers: Vec<Handler>,
+    /// What the strictest `ValidRcptHandler` of them makes of the rewrite table.
+    pub table_check: TableCheck,
 }
 
 /// The loaders of core commands, and who may have them.
@@ -61,7 +65,7 @@ pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
         let found = format!("<{}> has no <handlerchain>", server.element.name);
         let advice = "the core handlers are used; James does not start without one";
         server.say(server.element.position, Severity::Warning, found, advice);
-        return HandlerChain { core: standard, handlers: Vec::new() };
+        return HandlerChain { core: standard, handlers: Vec::new(), table_check: TableCheck::default() };
     };
     let core = chain.attribute("coreHandlersPackage").and_then(|package| core(server, package, protocol));
     let written: Vec<&Element> = chain.children.iter().filter(|child| child.name == "handler").collect();
@@ -73,7 +77,9 @@ pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
         let advice = "ringpost refuses unknown recipients all the same; add it to say so";
         server.say(chain.position, Severity::Warning, found, advice);
     }
-    HandlerChain { core: core.unwrap_or(standard), handlers }
+    let checks = written.iter().filter(|element| class_of(element) == Some(VALID_RCPT));
+    let table_check = checks.filter_map(|element| table_check(server, element)).max().unwrap_or_default();
+    HandlerChain { core: core.unwrap_or(standard), handlers, table_check }
 }
 
 fn core(server: &mut Section<'_>, package: &Attribute, protocol: Protocol) -> Option<CoreHandlers> {
@@ -104,6 +110,27 @@ fn handler(server: &mut Section<'_>, element: &Element, protocol: Protocol) -> O
     class::judge(server, &class, written, element, &[]);
     Some(Handler { class: class.name, position: element.position })
 }
+
+fn class_of(element: &Element) -> Option<&str> {
+    element.attribute("class").map(|class| class.value.as_str())
+}
+
+/// What a `ValidRcptHandler` makes of the rewrite table.
+fn table_check(server: &mut Section<'_>, element: &Element) -> Option<TableCheck> {
+    let mut section = Section { file: server.file, element, problems: server.problems };
+    let check = section.read("recipientRewriteTableCheck", |text| value::word(text, &TABLE_CHECKS));
+    match section.read("enableRecipientRewriteTable", value::boolean) {
+        Some(false) => Some(TableCheck::Nothing),
+        _ => check,
+    }
+}
+
+/// The words of `recipientRewriteTableCheck`.
+const TABLE_CHECKS: [(&str, TableCheck); 3] = [
+    ("mappingExists", TableCheck::AnyTarget),
+    ("anyMappingValid", TableCheck::AnyTarget),
+    ("allMappingsValid", TableCheck::EveryTarget),
+];
 
 fn of(attribute: &Attribute) -> Written<'_> {
     Written { name: &attribute.name, text: &attribute.value, position: attribute.position }

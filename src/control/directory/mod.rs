@@ -19,7 +19,7 @@ use super::desk::{Answerer, Lines, Question, Reply};
 use super::hashing::{Hashing, Lane};
 use crate::directory::rewrite::{self, Backwards, Resolved, Table};
 use crate::directory::{
-    Answer, Login, Mapping, Place, Proof, Scram, Source, Target, Unavailable, password, refusal_of, user_of,
+    Answer, Login, Mapping, Place, Proof, Rewriting, Scram, Source, Target, Unavailable, password, refusal_of, user_of,
 };
 use crate::mail::scram::{ITERATIONS, hmac};
 use crate::mail::{
@@ -105,14 +105,18 @@ impl Keeper {
                         all.push(target);
                     }
                 }
-                Answer::Rewritten(all.into())
+                let is_user = self.own_mailbox(mailbox).await?.is_some();
+                Answer::Rewritten(Rewriting { targets: all.into(), is_user })
             }
         })
     }
 
     /// What is said of a mailbox that the rewrite table says nothing of.
     async fn unmapped(&self, mailbox: &Mailbox) -> Queried<Answer> {
-        let one = |mailbox| Answer::Rewritten(Arc::new([Target { mailbox, place: Place::User }]));
+        let one = |mailbox| {
+            let targets = Arc::new([Target { mailbox, place: Place::User }]);
+            Answer::Rewritten(Rewriting { targets, is_user: true })
+        };
         match self.own_mailbox(mailbox).await? {
             // However it was written, and in whichever of our domains: a user has one mailbox.
             Some(own) if own == user_of(mailbox) => Ok(Answer::User),

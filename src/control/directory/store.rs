@@ -170,8 +170,10 @@ impl Store {
         std::fs::File::open(directory)?.sync_all()
     }
 
-    /// Closes it; the log is written back where nobody else has it open.
+    /// Closes it, its log written back into the file, unless others are at it.
     pub async fn close(self) {
+        // What is not written back is in the log, and as durable there.
+        let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await;
         self.pool.close().await;
     }
 

@@ -83,7 +83,7 @@ impl Bench {
 
     async fn said_of(&self, text: &str) -> String {
         match self.keeper.answer(Question::Recipient(mailbox(text))).await {
-            Ok(Reply::Recipient(Answer::Rewritten(targets))) => {
+            Ok(Reply::Recipient(Answer::Rewritten(Rewriting { targets, .. }))) => {
                 let target = |target: &Target| format!("{} {:?}", target.mailbox, target.place);
                 targets.iter().map(target).collect::<Vec<_>>().join(", ")
             }

@@ -1,10 +1,11 @@
-//! The real machine: one glommio executor a core, with a ring of our own for the disk.
+//! The real machine: one glommio executor a core, with a ring of our own for disk and sockets.
 //!
 //! This folder alone names glommio. Fences against its known defects stand here: every task is caught when it panics; an
 //! executor that ends is noticed by its vitals; what other threads bring comes as ordinary I/O through one doorbell; the
 //! watchdog of the control plane interrupts a wait that should not be.
 
 mod disk;
+mod readiness;
 mod ring;
 mod stream;
 
@@ -108,7 +109,12 @@ impl GlommioMachine {
         &self.0.setup.vitals
     }
 
-    /// Takes in completions of the disk that nobody rang for, if there are any.
+    /// The ring of this core.
+    pub(super) fn ring(&self) -> &Ring {
+        &self.0.disk.ring
+    }
+
+    /// Takes in completions that nobody rang for, if there are any.
     pub fn reap(&self) {
         self.0.disk.ring.reap();
     }

@@ -1,9 +1,10 @@
-//! A ring of our own for the disk, inside the executor's thread.
+//! A ring of our own for disk and sockets, inside the executor's thread.
 //!
-//! glommio's file operations cannot link a write to its sync, consume their buffers, and do names on one blocking thread; here
-//! all of that is io_uring. Completions ring the core's doorbell, whose reader calls [`Ring::reap`].
+//! glommio's file operations cannot link a write to its sync, consume their buffers, and do names on one blocking thread; its
+//! sockets are polled anew for every read, and each completion interrupts the core. Here all of that is one ring. Completions
+//! ring the core's doorbell, whose reader calls [`Ring::reap`].
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::ffi::CString;
 use std::future::Future;
 use std::io;
@@ -15,11 +16,16 @@ use std::task::{Context, Poll, Waker};
 
 use io_uring::{IoUring, squeue};
 
+use super::readiness::{POLL, Polls};
 use crate::io::aligned::Aligned;
 use crate::io::vitals::Vitals;
 
 /// Entries of the submission queue. It is handed to the kernel with every operation, so more are not needed.
 const ENTRIES: u32 = 256;
+
+/// Entries of the completion queue: a burst of readiness may be as large as the connections are many. What does not fit the kernel
+/// keeps back until there is room.
+const COMPLETIONS: u32 = 4096;
 
 /// What the kernel uses while an operation runs; it stays until the operation has ended, whether or not anyone waits.
 pub enum Keep {
@@ -48,6 +54,7 @@ pub struct Ring(Rc<Inner>);
 struct Inner {
     uring: RefCell<IoUring>,
     operations: RefCell<Operations>,
+    polls: RefCell<Polls>,
     vitals: Arc<Vitals>,
 }
 
@@ -76,9 +83,23 @@ const LAST: u64 = 1 << 63;
 impl Ring {
     /// Makes the ring; completions become readable at `event`.
     pub fn new(event: &impl AsRawFd, vitals: Arc<Vitals>) -> io::Result<Ring> {
-        let uring = IoUring::builder().setup_clamp().build(ENTRIES)?;
+        Ring::sized(event, vitals, ENTRIES, COMPLETIONS)
+    }
+
+    /// With queues of at least these many entries.
+    pub(super) fn sized(event: &impl AsRawFd, vitals: Arc<Vitals>, entries: u32, completions: u32) -> io::Result<Ring> {
+        let mut builder = IoUring::builder();
+        builder.setup_clamp().setup_cqsize(completions);
+        // A completion need not interrupt the core: it comes with the next system call, and ends a wait. Before Linux 5.19 it
+        // always interrupts.
+        let cooperative = builder.clone().setup_coop_taskrun().build(entries);
+        let uring = match cooperative {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => builder.build(entries)?,
+            made => made?,
+        };
         uring.submitter().register_eventfd(event.as_raw_fd())?;
-        Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations: RefCell::default(), vitals })))
+        let (operations, polls) = (RefCell::default(), RefCell::default());
+        Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations, polls, vitals })))
     }
 
     /// Submits an operation. `entry` must point only into what is kept.
@@ -101,6 +122,16 @@ impl Ring {
         let entries: Vec<_> = entries.chain(second.map(|entry| entry.user_data(key | LAST))).collect();
         self.push(&entries);
         Operation { ring: self.clone(), key }
+    }
+
+    /// Submits a poll or its cancellation, which point to nothing.
+    pub(super) fn push_poll(&self, entry: &squeue::Entry) {
+        self.push(std::slice::from_ref(entry));
+    }
+
+    /// The polls on this ring.
+    pub(super) fn polls(&self) -> RefMut<'_, Polls> {
+        self.0.polls.borrow_mut()
     }
 
     fn push(&self, entries: &[squeue::Entry]) {
@@ -139,9 +170,11 @@ impl Ring {
     }
 
     fn take_in(&self, uring: &mut IoUring) {
-        let mut operations = self.0.operations.borrow_mut();
+        let (mut operations, mut polls) = (self.0.operations.borrow_mut(), self.0.polls.borrow_mut());
         for completion in uring.completion() {
-            if operations.complete(completion.user_data(), completion.result()) {
+            if completion.user_data() & POLL != 0 {
+                polls.complete(&completion);
+            } else if operations.complete(completion.user_data(), completion.result()) {
                 self.0.vitals.done();
             }
         }

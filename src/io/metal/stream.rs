@@ -1,60 +1,112 @@
-//! Connections and listeners over glommio's sockets.
+//! Connections and listeners: plain system calls that never wait, and the core's ring to say when to try.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, IntoRawFd};
-use std::pin::Pin;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::GlommioMachine;
+use super::readiness::Readiness;
+use super::ring::Ring;
 use crate::io::Stream;
 
 /// A connection.
-pub struct TcpStream(net::TcpStream);
+pub struct TcpStream {
+    // Before the socket: its polls end while the descriptor is still open.
+    readiness: Readiness,
+    socket: Socket,
+}
+
+impl TcpStream {
+    fn new(socket: Socket, ring: &Ring) -> TcpStream {
+        TcpStream { readiness: Readiness::new(ring, socket.as_raw_fd()), socket }
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: the buffer is ours for as long as the call lasts, and the descriptor is open as long as the stream is.
+        let octets = unsafe {
+            libc::recv(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+        };
+        usize::try_from(octets).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn transmit(&self, buffer: &[u8]) -> io::Result<usize> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: as in `receive`.
+        let octets = unsafe { libc::send(self.socket.as_raw_fd(), buffer.as_ptr().cast(), buffer.len(), flags) };
+        usize::try_from(octets).map_err(|_| io::Error::last_os_error())
+    }
+}
 
 impl TcpStream {
     /// The number of its descriptor.
     pub fn descriptor(&self) -> usize {
-        usize::try_from(self.0.as_raw_fd()).unwrap_or(usize::MAX)
+        usize::try_from(self.socket.as_raw_fd()).unwrap_or(usize::MAX)
     }
 }
 
 impl Stream for TcpStream {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        if self.readiness.may_read() {
+            match retried(|| self.receive(buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    if result.as_ref().is_ok_and(|octets| (1..buffer.len()).contains(octets)) {
+                        self.readiness.is_drained();
+                    }
+                    return Poll::Ready(result);
+                }
+            }
+        }
+        self.readiness.wait_to_read(context.waker())?;
+        Poll::Pending
     }
 
-    /// Asks the kernel, where `poll_read` may wait to be told first.
     fn read_now(&mut self, buffer: &mut [u8]) -> usize {
-        // SAFETY: the buffer is ours for as long as the call lasts, and the descriptor is open as long as the stream is.
-        let octets =
-            unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
-        usize::try_from(octets).unwrap_or(0)
+        retried(|| self.receive(buffer)).unwrap_or(0)
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, buffer)
+        match retried(|| self.transmit(buffer)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return Poll::Ready(result),
+        }
+        self.readiness.wait_to_write(context.waker())?;
+        Poll::Pending
     }
 
     fn shutdown(&mut self) {
-        // SAFETY: the descriptor is open as long as the stream is. A peer that is gone already is no error here.
-        unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_WR) };
+        // A peer that is gone already is no error here.
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 }
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
-        // A poll that is still armed would keep the connection open until the next turn of the reactor.
-        // SAFETY: as in `shutdown`.
-        unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_RDWR) };
+        // A poll holds the connection open until its cancellation has come through, and the peer need not wait for that.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+/// A signal that came in between is no answer.
+fn retried<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 
 /// A listening socket of one core.
-pub struct Listener(net::TcpListener);
+pub struct Listener {
+    // Before the socket, as in `TcpStream`.
+    readiness: Readiness,
+    socket: Socket,
+}
 
 /// A listening socket, bound but not yet given to a core.
 pub struct BoundListener(Socket);
@@ -74,6 +126,7 @@ impl BoundListener {
         if let Some(cpu) = cpu {
             socket.set_cpu_affinity(cpu)?;
         }
+        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(BoundListener(socket))
@@ -84,23 +137,16 @@ impl BoundListener {
         self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
-    /// Accepting says that nobody is there instead of waiting.
-    pub fn set_nonblocking(&self) -> io::Result<()> {
-        self.0.set_nonblocking(true)
-    }
-
-    /// The next connection and its peer, for a thread that is no core.
+    /// The next connection and its peer, for a thread that is no core; `WouldBlock` where nobody is there.
     pub fn accept(&self) -> io::Result<(TakenConnection, SocketAddr)> {
         let (socket, peer) = self.0.accept()?;
         let peer = peer.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         Ok((TakenConnection(socket), peer))
     }
 
-    /// Gives it to the core that this is called on.
-    pub fn into_listener(self) -> Listener {
-        use std::os::fd::FromRawFd;
-        // SAFETY: the descriptor is a listening socket and from here on the listener's alone.
-        Listener(unsafe { net::TcpListener::from_raw_fd(self.0.into_raw_fd()) })
+    /// Gives it to a core.
+    pub fn into_listener(self, machine: &GlommioMachine) -> Listener {
+        Listener::new(self, machine.ring())
     }
 }
 
@@ -114,20 +160,36 @@ impl AsRawFd for BoundListener {
 pub struct TakenConnection(Socket);
 
 impl TakenConnection {
-    /// Gives it to the core that this is called on.
-    pub fn into_stream(self) -> TcpStream {
-        use std::os::fd::FromRawFd;
-        // SAFETY: the descriptor is a connected socket and from here on the stream's alone.
-        TcpStream(unsafe { net::TcpStream::from_raw_fd(self.0.into_raw_fd()) })
+    /// Gives it to a core.
+    pub fn into_stream(self, machine: &GlommioMachine) -> TcpStream {
+        TcpStream::new(self.0, machine.ring())
     }
 }
 
 impl Listener {
+    fn new(BoundListener(socket): BoundListener, ring: &Ring) -> Listener {
+        Listener { readiness: Readiness::new(ring, socket.as_raw_fd()), socket }
+    }
+
     /// The next connection and its peer; [`io::ErrorKind::ConnectionAborted`] where the client is gone already.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let stream = self.0.accept().await?;
-        // One that was reset while it waited to be taken is handed out all the same, and has no peer.
-        let peer = stream.peer_addr().map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
-        Ok((TcpStream(stream), peer))
+        poll_fn(|context| {
+            if self.readiness.may_read() {
+                match retried(|| self.socket.accept()) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                    Ok((socket, peer)) => {
+                        let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
+                        return Poll::Ready(Ok((TcpStream::new(socket, self.readiness.ring()), peer)));
+                    }
+                }
+            }
+            self.readiness.wait_to_read(context.waker())?;
+            Poll::Pending
+        })
+        .await
     }
 }
+
+#[cfg(test)]
+mod tests;

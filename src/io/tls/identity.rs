@@ -9,6 +9,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
+use super::end_point;
+
 /// A key and its certificates.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -92,6 +94,10 @@ impl ResolvesServerCert for Identities {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let fits = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
         let named = hello.server_name().and_then(|name| self.of(name).find(fits));
-        Some(named.unwrap_or(&self.default).clone())
+        let shown = named.unwrap_or(&self.default);
+        if let Some(certificate) = shown.cert.first() {
+            end_point::show(certificate);
+        }
+        Some(shown.clone())
     }
 }

@@ -3,6 +3,7 @@
 //! `stream` is the connection, `transport` a connection that may or may not be in TLS, `identity` what the server shows of
 //! itself, `settings` how it speaks, `tickets` what lets clients resume. Nothing here reads a file or waits for another core.
 
+mod end_point;
 mod exporter;
 mod held;
 mod identity;

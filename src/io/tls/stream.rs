@@ -14,10 +14,11 @@ use rustls::server::ServerConnectionData;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffic};
 
+use super::end_point::take_shown;
 use super::exporter::take_binding;
 use super::held::{HANDSHAKE, Incoming, Outgoing, Plain, RECORD};
 use crate::io::Stream;
-use crate::mail::{CipherSuite, Tls, TlsVersion};
+use crate::mail::{CipherSuite, EndPoint, Tls, TlsVersion};
 
 /// Octets of content that are encrypted at a time (RFC 8446 §5.1).
 const FRAGMENT: usize = 16_384;
@@ -43,6 +44,7 @@ pub struct TlsStream<S> {
     /// Octets that are encrypted and not yet reported as sent.
     owed: usize,
     exporter: Option<[u8; 32]>,
+    end_point: Option<EndPoint>,
 }
 
 /// What encrypts.
@@ -76,7 +78,17 @@ impl<S: Stream> TlsStream<S> {
         let mut incoming = Incoming::default();
         incoming.put(received)?;
         let (outgoing, plain) = (Outgoing::default(), Plain::default());
-        Ok(TlsStream { inner, tls, incoming, outgoing, plain, state: State::Handshake, owed: 0, exporter: None })
+        Ok(TlsStream {
+            inner,
+            tls,
+            incoming,
+            outgoing,
+            plain,
+            state: State::Handshake,
+            owed: 0,
+            exporter: None,
+            end_point: None,
+        })
     }
 
     /// Does the handshake as far as it goes. After an error nothing can be sent any more; the client was told, if it reads.
@@ -86,8 +98,11 @@ impl<S: Stream> TlsStream<S> {
                 return if self.state == State::Failed { not_connected() } else { self.poll_flush(context) };
             }
             if self.incoming.is_fresh() {
-                let progress = self.process(&mut [], context)?;
+                let progress = self.process(&mut [], context);
+                // Taken in any case, or what a failed handshake left would pass for the next one's.
                 self.exporter = take_binding().or(self.exporter);
+                self.end_point = take_shown().or(self.end_point);
+                let progress = progress?;
                 match progress {
                     _ if !self.tls.is_handshaking() => self.state = State::Open,
                     Progress::Closed => return self.fail(io::ErrorKind::UnexpectedEof.into(), context),
@@ -116,6 +131,11 @@ impl<S: Stream> TlsStream<S> {
     /// A secret of this connection alone, for proofs that are bound to it: tls-exporter (RFC 9266). `None` before TLS 1.3.
     pub fn exporter(&self) -> Option<[u8; 32]> {
         self.exporter
+    }
+
+    /// tls-server-end-point (RFC 5929 §4), where a certificate was shown whose signature names its hash.
+    pub fn end_point(&self) -> Option<EndPoint> {
+        self.end_point
     }
 
     /// How the keys were agreed on, by the group's name.

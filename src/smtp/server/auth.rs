@@ -206,8 +206,11 @@ impl<P> Session<P> {
 
     /// What SCRAM can be bound to.
     fn binding(&self) -> Option<ChannelBinding> {
-        let exporter = self.tls()?.exporter?;
-        Some(ChannelBinding { exporter: Some(exporter.into()), server_end_point: None })
+        let secured = self.tls()?;
+        let exporter = secured.exporter.map(Into::into);
+        let server_end_point = secured.end_point.map(|end_point| end_point.octets().into());
+        let binding = ChannelBinding { exporter, server_end_point };
+        (binding != ChannelBinding::default()).then_some(binding)
     }
 
     /// Whether EHLO announces AUTH (James: `isAuthAnnounced`).

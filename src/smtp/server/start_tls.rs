@@ -5,7 +5,7 @@
 
 use super::question::Step;
 use super::{Session, Turn, replies, say};
-use crate::mail::Tls;
+use crate::mail::{EndPoint, Tls};
 
 /// TLS as a session knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Secured {
     /// What binds other proofs to this very connection: tls-exporter (RFC 9266 §2). TLS 1.2 has none that is safe without
     /// more than every client offers.
     pub exporter: Option<[u8; 32]>,
+    /// The same by the server's certificate: tls-server-end-point (RFC 5929 §4).
+    pub end_point: Option<EndPoint>,
 }
 
 impl<P> Session<P> {
