@@ -23,6 +23,17 @@ fn the_shipped_files_are_right() {
     assert_eq!(configuration.ringpost.mail_directory, configuration.home.join("var/mail"));
 }
 
+/// The server for submission that the shipped file has as a comment is right once it is none.
+#[test]
+fn the_shipped_server_for_submission_is_right() {
+    let shipped = include_str!("../conf/smtpserver.xml");
+    let (_, comment) = shipped.rsplit_once("in place of startTLS.").expect("the comment is there");
+    let (server, _) = comment.split_once("-->").expect("it ends");
+    let configuration = right(&with("smtpserver", &format!("<smtpservers>{server}</smtpservers>")));
+    let auth = &configuration.servers[0].auth;
+    assert!(auth.required && auth.require_ssl && configuration.servers[0].tls.is_some());
+}
+
 /// The comments of the shipped files call their values the defaults.
 #[test]
 fn the_shipped_ringpost_xml_says_the_defaults() {
@@ -44,6 +55,7 @@ fn every_key_of_ringpost_xml_is_in_the_shipped_file() {
         "prepared",
         "maxSegments",
         "reserve",
+        "volatile",
         "recipients",
     ] {
         assert!(shipped.contains(&format!("<{key}>")), "{key}");
@@ -113,6 +125,7 @@ fn every_key_of_ringpost_xml_counts() {
     assert_eq!(spool("<prepared>4</prepared>").prepared, 4);
     assert_eq!(spool("<maxSegments>9</maxSegments>").max_segments, 9);
     assert_eq!(spool("<reserve>10G</reserve>").reserve_octets, 10 << 30);
+    assert!(spool("<volatile>true</volatile>").volatile);
     assert_eq!(ringpost("<limits><recipients>100</recipients></limits>").limits.recipients, 100);
     let delivery = |keys: &str| ringpost(&format!("<delivery>{keys}</delivery>")).delivery;
     assert!(delivery("<hold>true</hold>").hold);

@@ -68,6 +68,29 @@ fn behind_a_proxy_the_client_is_the_one_it_names() {
     process.stop();
 }
 
+/// `authorizedAddresses` is about the client that the proxy names, never about the proxy.
+#[test]
+fn behind_a_proxy_the_client_it_names_is_authorized_or_not() {
+    let server = Server::smtp().with("proxyRequired", "true").with("authorizedAddresses", "192.0.2.0/29 2001:db8::/32");
+    let home = Home::new(&Conf::new().servers(vec![server]));
+    let process = home.start();
+    for (client, reply) in [
+        ("TCP4 192.0.2.7 198.51.100.2", "451 4.4.0 "),
+        ("TCP4 192.0.2.8 198.51.100.2", "550 5.7.1 "),
+        ("TCP6 2001:db8:ffff::1 ::1", "451 4.4.0 "),
+        ("TCP6 2001:db9::1 ::1", "550 5.7.1 "),
+        ("UNKNOWN", "550 5.7.1 "),
+    ] {
+        let ports = if client == "UNKNOWN" { "" } else { " 56324 25" };
+        let mut dialled = dial_with(&process, 0, format!("PROXY {client}{ports}\r\n"));
+        assert!(dialled.reply().starts_with("220 "));
+        dialled.expect("EHLO client", "250");
+        dialled.expect("MAIL FROM:<me@example.org>", "250");
+        dialled.expect("RCPT TO:<you@example.net>", reply);
+    }
+    process.stop();
+}
+
 #[test]
 fn without_a_header_nothing_is_said() {
     let conf =

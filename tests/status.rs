@@ -57,7 +57,7 @@ fn the_running_server_says_what_runs_where_and_what_it_does() {
     stranger.write_all(b"shutdown\n").expect("it reads");
     let mut answer = String::new();
     stranger.read_to_string(&mut answer).expect("it answers");
-    assert_eq!(answer, "error: the requests are `status` and `status json`\n");
+    assert_eq!(answer, "error: there is no such request\n");
 
     process.stop();
     assert!(!socket.exists(), "the socket goes with the server");

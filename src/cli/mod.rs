@@ -1,4 +1,4 @@
-//! The command line: `ringpost [--conf DIR] [serve|check|status|user|domain|alias|keys]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status|queue|spool|user|domain|alias|keys]`.
 
 mod alias;
 mod check;
@@ -6,6 +6,8 @@ mod directory;
 mod domain;
 mod keys;
 mod password;
+mod quarantine;
+mod queue;
 mod serve;
 mod status;
 mod tell;
@@ -22,6 +24,10 @@ pub mod exit {
     pub const REFUSED: u8 = 1;
     /// EX_USAGE: the command line is wrong.
     pub const USAGE: u8 = 64;
+    /// EX_DATAERR: what was asked for is not so, or something is damaged.
+    pub const DATA: u8 = 65;
+    /// EX_IOERR: something cannot be read or written.
+    pub const INPUT_OUTPUT: u8 = 74;
     /// EX_UNAVAILABLE: no server answers.
     pub const UNAVAILABLE: u8 = 69;
     /// EX_SOFTWARE: a part of ringpost itself failed.
@@ -54,6 +60,12 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Look at the messages that wait, and change what becomes of them; of a running server or a stopped one
+    #[command(subcommand)]
+    Queue(queue::Queue),
+    /// Look after the spool of a running server or a stopped one
+    #[command(subcommand)]
+    Spool(queue::Spool),
     /// Who the users are; on a running server and on a stopped one
     #[command(subcommand)]
     User(user::Verb),
@@ -90,6 +102,8 @@ pub fn run() -> ExitCode {
         Verb::Serve => serve::run(&arguments.conf),
         Verb::Check => check::run(&arguments.conf),
         Verb::Status { json } => status::run(&arguments.conf, json),
+        Verb::Queue(verb) => queue::queue(&arguments.conf, verb),
+        Verb::Spool(verb) => queue::spool(&arguments.conf, verb),
         Verb::User(verb) => user::run(&arguments.conf, &verb),
         Verb::Domain(verb) => domain::run(&arguments.conf, &verb),
         Verb::Alias(verb) => alias::run(&arguments.conf, &verb),

@@ -71,6 +71,8 @@ pub struct SpoolSettings {
     pub max_segments: usize,
     /// `reserve`: octets of free disk below which no new mail is taken.
     pub reserve_octets: u64,
+    /// `volatile`: a spool that does not outlive the machine's next stop is wanted.
+    pub volatile: bool,
 }
 
 /// `limits`.
@@ -127,6 +129,8 @@ pub struct TlsExtras {
 pub struct DeliverySettings {
     /// `hold`: mail is taken and kept in the spool, and not delivered.
     pub hold: bool,
+    /// `discard`: mail is taken, kept safely, and then thrown away; for measuring alone.
+    pub discard: bool,
     /// `share`: percent of a core that delivery is guaranteed when intake wants all of it.
     pub share: u8,
     /// `concurrency`: deliveries under way at a time in each shard.
@@ -180,6 +184,7 @@ pub const KEYS: &[Key] = &[
     key("spool/prepared").default("1"),
     key("spool/maxSegments").default("256"),
     key("spool/reserve").default("1G"),
+    key("spool/volatile").default("false"),
     key("limits/recipients").default("1000"),
     key("limits/ipv6Prefix").default("64"),
     key("limits/withoutHeader").default("256"),
@@ -203,6 +208,7 @@ pub const KEYS: &[Key] = &[
     key("tls/certificate/privateKey"),
     key("tls/certificate/certificates"),
     key("delivery/hold").default("false"),
+    key("delivery/discard").default("false"),
     key("delivery/share").default("25"),
     key("delivery/concurrency").default("16"),
     key("delivery/retry").default("1m,5m,15m,1h"),
@@ -360,6 +366,7 @@ fn spool(section: &mut Section<'_>, home: &Path) -> SpoolSettings {
         prepared: count(section, "spool/prepared", 1, max_segments as u64 - 3).unwrap_or(1),
         max_segments,
         reserve_octets: section.read("spool/reserve", |text| value::size(text, 1 << 20, 1 << 44)).unwrap_or(1 << 30),
+        volatile: section.read("spool/volatile", value::boolean).unwrap_or(false),
     }
 }
 
@@ -416,6 +423,7 @@ fn tls(section: &mut Section<'_>, Surroundings { host, places }: Surroundings<'_
 fn delivery(section: &mut Section<'_>) -> DeliverySettings {
     DeliverySettings {
         hold: section.read("delivery/hold", value::boolean).unwrap_or(false),
+        discard: section.read("delivery/discard", value::boolean).unwrap_or(false),
         share: section
             .read("delivery/share", |text| value::number(text, 1, 90))
             .and_then(|percent| u8::try_from(percent).ok())

@@ -136,7 +136,7 @@ fn format_json(event: &Event, line: &mut String) {
 }
 
 /// Appends a JSON string (RFC 8259 §7).
-fn json_text(text: &str, line: &mut String) {
+pub(super) fn json_text(text: &str, line: &mut String) {
     line.push('"');
     for character in text.chars() {
         match character {

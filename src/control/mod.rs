@@ -3,6 +3,7 @@
 //! Cores ask by message and wait for the answer as for any input; requests are bounded in number and time. It starts before
 //! the cores do, and no core ever waits for one of its locks.
 
+pub mod admin;
 pub mod certificates;
 pub mod client;
 pub mod desk;

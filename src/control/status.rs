@@ -1,8 +1,10 @@
-//! The control socket: answers whoever may reach it with how the server is, and does what an operator wants of the directory.
+//! The control socket: answers whoever may reach it with how the server is, and does what an operator wants of the directory and
+//! of the mail that waits.
 //!
-//! A client sends one line, `status` or `status json`, and reads to the end. Or it sends commands to the directory, one a
-//! line, and reads an answer to each (`control::directory::command`). The socket is the operator's and the group's (mode
-//! 0660); the directory is read and changed for the owner of this process and for root alone.
+//! A client sends one line, `status`, `status json` or an [`super::admin::command::Command`], and reads to the end. Or it sends
+//! commands to the directory, one a line, and reads an answer to each (`control::directory::command`). The socket is the
+//! operator's and the group's (mode 0660); directory and mail are read and changed for the owner of this process and for root
+//! alone.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -15,6 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::admin::errands::{Errands, Running};
+use super::admin::{self, Out, execute};
 use super::directory::Keeper;
 use super::directory::command::{Command, LINE_OCTETS, Outcome, is_for_directory, write_outcome};
 
@@ -29,6 +33,9 @@ const CLIENTS: usize = 16;
 
 /// How long one client may take for a request, and its answer to be done and read.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one may take to read all mail that waits.
+const LONG_PATIENCE: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What a client asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,17 +88,17 @@ impl ControlSocket {
         Ok(socket)
     }
 
-    /// Answers for ever.
-    pub async fn serve(self, status: Status, directory: Arc<Keeper>) {
+    /// Answers for ever; what concerns mail that waits goes to the shards by `errands`.
+    pub async fn serve(self, status: Status, directory: Arc<Keeper>, errands: Arc<Errands>) {
         let clients = Arc::new(Semaphore::new(CLIENTS));
         loop {
             let Ok(place) = clients.clone().acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((client, _)) => {
-                    let (status, directory) = (status.clone(), directory.clone());
+                    let (status, directory, errands) = (status.clone(), directory.clone(), errands.clone());
                     tokio::spawn(async move {
                         // A client that is too slow, or gone, has had its chance.
-                        let _ = answer(client, &status, &directory).await;
+                        let _ = timeout(LONG_PATIENCE, answer(client, &status, &directory, errands)).await;
                         drop(place);
                     });
                 }
@@ -109,7 +116,7 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper) -> io::Result<()> {
+async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper, errands: Arc<Errands>) -> io::Result<()> {
     // SAFETY: geteuid has no arguments and cannot fail.
     let owner = unsafe { libc::geteuid() };
     let is_operator = client.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0);
@@ -127,7 +134,11 @@ async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper) -> 
                 write_outcome(&Err("only the owner of the server's process and root may do that".into()))
             }
             None if line.is_empty() => return Ok(()),
-            None => "error: the requests are `status` and `status json`\n".to_owned(),
+            None => match admin::command::Command::parse(&line) {
+                Some(command) if is_operator => return administer(&command, errands, to).await,
+                Some(_) => "error: only the owner of the server's process and root may do that\n".to_owned(),
+                None => "error: there is no such request\n".to_owned(),
+            },
         };
         timeout(PATIENCE, to.write_all(text.as_bytes())).await.map_err(late)??;
         if !goes_on {
@@ -136,9 +147,37 @@ async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper) -> 
     }
 }
 
+/// Does what concerns mail that waits.
+async fn administer(
+    command: &admin::command::Command,
+    errands: Arc<Errands>,
+    to: tokio::net::unix::WriteHalf<'_>,
+) -> io::Result<()> {
+    let mut out = Client(to);
+    if let Err(error) = execute(command, &mut Running::new(errands), &mut out).await {
+        out.put(format!("error: {error}\n").as_bytes()).await?;
+    }
+    out.0.shutdown().await
+}
+
 async fn run(directory: &Keeper, line: &str) -> Outcome {
     match Command::parse(line).filter(|_| line.ends_with('\n')) {
         Some(command) => directory.run(&command).await,
         None => Err("the server does not know this command: it is of another version, or the command too long".into()),
     }
 }
+
+/// Whoever asked. One that does not read is not waited for.
+struct Client<'a>(tokio::net::unix::WriteHalf<'a>);
+
+impl Out for Client<'_> {
+    async fn put(&mut self, octets: &[u8]) -> io::Result<()> {
+        for part in octets.chunks(PART) {
+            timeout(PATIENCE, self.0.write_all(part)).await??;
+        }
+        Ok(())
+    }
+}
+
+/// Octets that a client must take within its patience.
+const PART: usize = 64 * 1024;

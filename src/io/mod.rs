@@ -101,7 +101,7 @@ pub trait Disk: Clone + 'static {
 
     /// Octets that may still be written on the file system that holds `path`, a file or directory of the spool; known to the
     /// second.
-    async fn free_octets(&self, path: &Path) -> io::Result<u64>;
+    fn free_octets(&self, path: &Path) -> io::Result<u64>;
 }
 
 /// How to open a file.

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use super::holdings::{Bound, Directories, enabled};
 use super::placement::Placement;
-use super::requirements;
 use crate::config::{Configuration, Protocol};
 
 /// A server and what it is bound to, ports that were chosen included.
@@ -50,12 +49,15 @@ pub fn announcement(
         line("shard", &format!("{number} on CPU {}{}", shard.cpu, waiting(shard.messages)));
     }
     describe_placement(servers, placement, &mut line);
-    let kind = requirements::describe_file_system(&directories.spool).unwrap_or_else(|error| error.to_string());
+    let kind = directories.file_system.describe();
     line("spool", &format!("{} ({kind})", directories.spool.display()));
     line("users", &configuration.ringpost.directory.path.display().to_string());
     line("mail", &directories.mail.display().to_string());
     if configuration.ringpost.delivery.hold {
         line("hold", "accepted mail stays in the spool (delivery/hold in ringpost.xml)");
+    }
+    if configuration.ringpost.delivery.discard {
+        line("DISCARD", "ACCEPTED MAIL IS THROWN AWAY, nobody gets any (delivery/discard in ringpost.xml)");
     }
     text
 }

@@ -1,6 +1,8 @@
 //! What a shard has done and has before it, for whoever asks: written by its pulse, read by any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::spool;
 
 /// The figures of one shard, up to a pulse old. Each stands alone.
 #[derive(Debug, Default)]
@@ -9,7 +11,11 @@ pub struct Figures {
     delivered: AtomicU64,
     deferred: AtomicU64,
     waiting: AtomicU64,
-    spool_closed: AtomicBool,
+    segments: AtomicU64,
+    free_segments: AtomicU64,
+    octets: AtomicU64,
+    slowest_write: AtomicU64,
+    spool: AtomicU64,
 }
 
 /// The figures at one moment.
@@ -23,8 +29,51 @@ pub struct Snapshot {
     pub deferred: u64,
     /// Messages in the spool with something left to do.
     pub waiting: u64,
-    /// The spool takes nothing after a write error.
-    pub spool_closed: bool,
+    /// Segments of its log in use.
+    pub segments: u64,
+    /// Free ones.
+    pub free_segments: u64,
+    /// Octets of the records in them that are needed.
+    pub octets: u64,
+    /// Microseconds that the slowest write and sync of the last minute took.
+    pub slowest_write: u64,
+    /// What it takes.
+    pub spool: SpoolState,
+}
+
+/// What a spool takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpoolState {
+    /// Everything.
+    #[default]
+    Open,
+    /// What still finds room: no further segment can be made.
+    Full,
+    /// Nothing until the next start.
+    Closed,
+}
+
+impl SpoolState {
+    const ALL: [SpoolState; 3] = [SpoolState::Open, SpoolState::Full, SpoolState::Closed];
+
+    /// As operators read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            SpoolState::Open => "open",
+            SpoolState::Full => "full",
+            SpoolState::Closed => "closed",
+        }
+    }
+}
+
+impl From<&spool::Figures> for SpoolState {
+    fn from(figures: &spool::Figures) -> SpoolState {
+        match figures {
+            figures if figures.closed => SpoolState::Closed,
+            figures if figures.full => SpoolState::Full,
+            _ => SpoolState::Open,
+        }
+    }
 }
 
 impl Figures {
@@ -34,7 +83,11 @@ impl Figures {
         self.delivered.store(now.delivered, Ordering::Relaxed);
         self.deferred.store(now.deferred, Ordering::Relaxed);
         self.waiting.store(now.waiting, Ordering::Relaxed);
-        self.spool_closed.store(now.spool_closed, Ordering::Relaxed);
+        self.segments.store(now.segments, Ordering::Relaxed);
+        self.free_segments.store(now.free_segments, Ordering::Relaxed);
+        self.octets.store(now.octets, Ordering::Relaxed);
+        self.slowest_write.store(now.slowest_write, Ordering::Relaxed);
+        self.spool.store(now.spool as u64, Ordering::Relaxed);
     }
 
     /// Reads all of them.
@@ -44,7 +97,11 @@ impl Figures {
             delivered: self.delivered.load(Ordering::Relaxed),
             deferred: self.deferred.load(Ordering::Relaxed),
             waiting: self.waiting.load(Ordering::Relaxed),
-            spool_closed: self.spool_closed.load(Ordering::Relaxed),
+            segments: self.segments.load(Ordering::Relaxed),
+            free_segments: self.free_segments.load(Ordering::Relaxed),
+            octets: self.octets.load(Ordering::Relaxed),
+            slowest_write: self.slowest_write.load(Ordering::Relaxed),
+            spool: SpoolState::ALL[(self.spool.load(Ordering::Relaxed) as usize).min(2)],
         }
     }
 }

@@ -19,13 +19,14 @@ use super::serve::now;
 use super::shard::{self, Plan, Ready};
 use super::translate::{Common, least_level, log_format, timeouts};
 use crate::config::Configuration;
+use crate::control::admin::errands::{self, Errands};
 use crate::control::certificates::{News, WAITING, Watch};
 use crate::control::desk::{self, Lines};
 use crate::control::directory::Keeper;
 use crate::control::journal::{Journal, Level, ring};
 use crate::control::logger::Logger;
 use crate::control::signals::HangUps;
-use crate::control::space;
+use crate::control::space::{self, LogWatch, WatchedLog};
 use crate::control::watchdog::{Watchdog, Watched};
 use crate::io::handover::{Doorbell, Handover};
 use crate::io::metal::{CoreSetup, GlommioMachine};
@@ -57,6 +58,8 @@ struct Member {
 pub struct Fleet {
     /// For events of no shard.
     pub journal: Journal,
+    /// What operators ask of the shards.
+    pub errands: Arc<Errands>,
     /// Users, domains and the rewrite table.
     pub keeper: Arc<Keeper>,
     members: Vec<Member>,
@@ -77,6 +80,7 @@ struct Equipment {
     doorbell: Arc<Doorbell>,
     listeners: Listeners,
     journal: Journal,
+    watch: Arc<LogWatch>,
 }
 
 impl Fleet {
@@ -97,7 +101,7 @@ impl Fleet {
             let (journal, reader) = ring(level);
             readers.push(reader);
             let doorbell = Arc::new(Doorbell::new(false).map_err(part())?);
-            equipment.push(Equipment { doorbell, listeners, journal });
+            equipment.push(Equipment { doorbell, listeners, journal, watch: Arc::default() });
         }
         let mut waiting = Vec::new();
         for (listeners, cpu) in bound.acceptors.into_iter().zip(&placement.acceptors) {
@@ -109,20 +113,40 @@ impl Fleet {
         readers.push(reader);
         let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
         let lines = Arc::new(Lines::new(bells).map_err(part())?);
+        let bells = equipment.iter().map(|equipment| equipment.doorbell.clone());
+        let errands = Arc::new(Errands::new(bells).map_err(part())?);
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
         let keeper = directory::open(configuration, lines.clone(), control)?;
         let desk = control.spawn(desk::serve(lines.clone(), Arc::new(keeper.clone())));
-        control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone()));
+        // Where it fails nobody hears an answer, and each question says so after a while.
+        control.spawn(errands::serve(errands.clone()));
+        let watched = equipment.iter().enumerate().map(|(number, equipment)| {
+            WatchedLog::new(directories.spool.join(log_name(number)), equipment.watch.clone())
+        });
+        let watched = watched.collect();
+        control.spawn(space::watch(directories.spool.clone(), common.free_octets.clone(), watched));
 
         let patience = 2 * configuration.ringpost.shutdown_grace + RESTLESS;
         let (end, ended) = tokio::sync::mpsc::channel(equipment.len() + waiting.len() + 1);
         let (members, acceptors, sender) = (Vec::new(), Vec::new(), end.clone());
         let hang_ups = control.block_on(async { HangUps::new() }).map_err(part())?;
-        let mut fleet =
-            Fleet { journal, keeper, members, waiting, acceptors, logger, watchdog: None, ended, end, desk, patience };
+        let mut fleet = Fleet {
+            journal,
+            errands: errands.clone(),
+            keeper,
+            members,
+            waiting,
+            acceptors,
+            logger,
+            watchdog: None,
+            ended,
+            end,
+            desk,
+            patience,
+        };
         for (number, equipment) in equipment.into_iter().enumerate() {
-            match start_shard(number, equipment, placement, &common, directories, lines.clone()) {
+            match start_shard(number, equipment, placement, &common, directories, (lines.clone(), errands.clone())) {
                 Ok(member) => fleet.members.push(member),
                 Err(error) => {
                     let _ = fleet.stop(false);
@@ -237,10 +261,10 @@ fn start_shard(
     placement: &Placement,
     common: &Common<'_>,
     directories: &Directories,
-    lines: Arc<Lines>,
+    (lines, errands): (Arc<Lines>, Arc<Errands>),
 ) -> Result<Member, Error> {
     let ringpost = &common.configuration.ringpost;
-    let Equipment { doorbell, listeners, journal } = equipment;
+    let Equipment { doorbell, listeners, journal, watch } = equipment;
     let cpu = placement.shards[number];
     let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
     let berth = Arc::new(Berth::new(doorbell.clone(), vitals.clone()));
@@ -267,6 +291,8 @@ fn start_shard(
         journal,
         stop: stop.clone(),
         figures: figures.clone(),
+        watch,
+        errands,
         ready: sender,
     };
     let setup = CoreSetup {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, file_error};
+use super::filesystem::FileSystem;
 use super::placement::{Placement, log_number};
 use super::requirements;
 use crate::config::{Configuration, ServerSettings, Steering};
@@ -16,6 +17,8 @@ pub struct Directories {
     pub spool: PathBuf,
     /// Where the Maildirs are.
     pub mail: PathBuf,
+    /// What the spool is on.
+    pub file_system: FileSystem,
     /// Logs that exist, by their numbers.
     pub logs: Vec<usize>,
     _lock: std::fs::File,
@@ -29,11 +32,20 @@ impl Directories {
             make_durably(directory).map_err(file_error("cannot make the directory", directory))?;
         }
         let lock = requirements::lock_spool(spool).map_err(file_error("cannot lock the spool", spool))??;
+        let file_system =
+            FileSystem::of(spool).map_err(file_error("cannot look at the file system of the spool", spool))?;
+        if file_system.forgetful && !configuration.ringpost.spool.volatile {
+            return Err(requirements::Missing::Forgetful {
+                directory: spool.display().to_string(),
+                kind: file_system.name,
+            }
+            .into());
+        }
         let entries = std::fs::read_dir(spool).map_err(file_error("cannot read the spool", spool))?;
         let mut logs: Vec<_> =
             entries.flatten().filter_map(|entry| log_number(&entry.file_name().to_string_lossy())).collect();
         logs.sort_unstable();
-        Ok(Directories { spool: spool.clone(), mail: mail.clone(), logs, _lock: lock })
+        Ok(Directories { spool: spool.clone(), mail: mail.clone(), file_system, logs, _lock: lock })
     }
 }
 

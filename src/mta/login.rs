@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::backoff::{Attempt, Backoff};
 use crate::directory::{Directory, Login, Proof, Unavailable};
 use crate::mail::{Password, ScramCredentials, Username};
-use crate::smtp::sasl::{ActFor, Claim};
+use crate::smtp::sasl::Claim;
 use crate::smtp::server::question::{Authentication, Question};
 
 /// How a server deals with those who authenticate.
@@ -46,7 +46,7 @@ impl Logins {
         let answer = match question {
             Question::Password(claim, password) => self.password(claim, password, by, directory).await,
             Question::Keys(name) => return Some(self.keys(&name, by, directory).await),
-            Question::Proved(user, act_for) => self.proved(user.clone(), user.as_str(), act_for, by, directory).await,
+            Question::Proved(claim, user) => self.proved(user, claim, by, directory).await,
             Question::Disproved(name) => {
                 self.backoff.failed(by.attempt(&name));
                 Ok(Authentication::Refused)
@@ -63,12 +63,12 @@ impl Logins {
         by: Applicant,
         directory: &dyn Directory,
     ) -> Result<Authentication, Unavailable> {
-        let Claim { name, act_for } = claim;
+        let name = claim.name.clone();
         if !self.backoff.admits(by.attempt(&name)) {
             return Ok(Authentication::TooOften);
         }
         match directory.verify(Login { name: name.clone(), password, client: by.client }).await? {
-            Proof::Proved(user) => self.proved(user, &name, act_for, by, directory).await,
+            Proof::Proved(user) => self.proved(user, claim, by, directory).await,
             Proof::Refused => {
                 self.backoff.failed(by.attempt(&name));
                 Ok(Authentication::Refused)
@@ -87,20 +87,19 @@ impl Logins {
         }
     }
 
-    /// A user has proved itself, who is called `name` where failures are counted.
+    /// A user has proved what it claims.
     async fn proved(
         &self,
         user: Username,
-        name: &str,
-        act_for: ActFor,
+        claim: Claim,
         by: Applicant,
         directory: &dyn Directory,
     ) -> Result<Authentication, Unavailable> {
-        let user = match act_for {
+        let user = match claim.act_for {
             None => Some(user),
             Some(other) => directory.act_for(&user, &other).await?,
         };
-        self.backoff.proved(by.attempt(name));
+        self.backoff.proved(by.attempt(&claim.name));
         Ok(user.map_or(Authentication::Refused, Authentication::Proved))
     }
 }

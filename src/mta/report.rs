@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::figures::Figures;
+use super::figures::{Figures, SpoolState};
 use crate::control::status::Request;
 use crate::io::vitals::Vitals;
 
@@ -46,13 +46,15 @@ impl Report {
             std::process::id()
         );
         // Writing to a String cannot fail.
-        let _ =
-            writeln!(text, "  shard  connections   accepted  delivered   deferred    waiting  pokes  panics  spool");
+        let _ = writeln!(
+            text,
+            "  shard  connections   accepted  delivered   deferred    waiting  pokes  panics  segments  sync ms  spool"
+        );
         for (number, shard) in self.shards.iter().enumerate() {
             let (vitals, figures) = (&shard.vitals, shard.figures.get());
             let _ = writeln!(
                 text,
-                "  {number:>5}  {:>11} {:>10} {:>10} {:>10} {:>10} {:>6} {:>7}  {}",
+                "  {number:>5}  {:>11} {:>10} {:>10} {:>10} {:>10} {:>6} {:>7} {:>9} {:>8}  {}",
                 vitals.connections(),
                 figures.accepted,
                 figures.delivered,
@@ -60,7 +62,9 @@ impl Report {
                 figures.waiting,
                 vitals.pokes(),
                 vitals.panics(),
-                if figures.spool_closed { "closed" } else { "open" },
+                format!("{}+{}", figures.segments, figures.free_segments),
+                figures.slowest_write.div_ceil(1000),
+                figures.spool.name(),
             );
         }
         text
@@ -83,7 +87,8 @@ impl ShardReport {
         let (vitals, figures) = (&self.vitals, self.figures.get());
         format!(
             "{{\"shard\":{number},\"cpu\":{},\"connections\":{},\"accepted\":{},\"delivered\":{},\"deferred\":{},\"waiting\":{},\
-             \"in_flight\":{},\"pokes\":{},\"panics\":{},\"spool_closed\":{}}}",
+             \"in_flight\":{},\"pokes\":{},\"panics\":{},\"spool\":\"{}\",\"spool_closed\":{},\
+             \"segments\":{},\"free_segments\":{},\"spool_octets\":{},\"slowest_write_us\":{}}}",
             self.cpu,
             vitals.connections(),
             figures.accepted,
@@ -93,7 +98,12 @@ impl ShardReport {
             vitals.in_flight(),
             vitals.pokes(),
             vitals.panics(),
-            figures.spool_closed,
+            figures.spool.name(),
+            figures.spool == SpoolState::Closed,
+            figures.segments,
+            figures.free_segments,
+            figures.octets,
+            figures.slowest_write,
         )
     }
 }

@@ -46,6 +46,17 @@ pub enum Missing {
     /// Another process uses this spool.
     #[error("another ringpost uses the spool {0}; stop it first, or give this one a <home> of its own in ringpost.xml")]
     SpoolInUse(String),
+    /// What is synced there is lost all the same.
+    #[error(
+        "the spool {directory} is on {kind}, which forgets what it has synced: a 250 would promise nothing; name a <directory> on a \
+         disk in <spool> of ringpost.xml, or write <volatile>true</volatile> there for a trial"
+    )]
+    Forgetful {
+        /// The spool.
+        directory: String,
+        /// What it is on.
+        kind: String,
+    },
 }
 
 /// Descriptors that the process has at most, whatever it may have: connections are counted in a table made for so many.
@@ -110,31 +121,4 @@ pub fn lock_spool(spool: &Path) -> io::Result<Result<File, Missing>> {
         error if error.kind() == io::ErrorKind::WouldBlock => Ok(Err(Missing::SpoolInUse(spool.display().to_string()))),
         error => Err(error),
     }
-}
-
-/// What the file system of a directory is and how it is written to.
-pub fn describe_file_system(directory: &Path) -> io::Result<String> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(directory.as_os_str().as_bytes()).map_err(io::Error::other)?;
-    let mut figures = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: the path ends with a zero and the kernel fills the structure in.
-    let kind = unsafe {
-        if libc::statfs(path.as_ptr(), figures.as_mut_ptr()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        figures.assume_init().f_type
-    };
-    let name = match kind {
-        libc::EXT4_SUPER_MAGIC => "ext4",
-        libc::XFS_SUPER_MAGIC => "xfs",
-        libc::BTRFS_SUPER_MAGIC => "btrfs",
-        libc::OVERLAYFS_SUPER_MAGIC => "overlay",
-        libc::TMPFS_MAGIC => {
-            return Ok("tmpfs: what it holds is gone when the machine stops; put the spool on a disk".into());
-        }
-        other => return Ok(format!("file system {other:#x}")),
-    };
-    let probe = directory.join("lock");
-    let direct = File::options().read(true).custom_flags(libc::O_DIRECT).open(probe).is_ok();
-    Ok(format!("{name}, {}", if direct { "direct writes" } else { "writes through the page cache, then fdatasync" }))
 }

@@ -62,7 +62,11 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
     announce(&(started.clone() + &invitation(configuration, &servers)));
     let report = fleet.report(started);
     let status = Arc::new(move |request| report.answer(request));
-    control.spawn(socket.serve(status, fleet.keeper.clone()));
+    control.spawn(socket.serve(status, fleet.keeper.clone(), fleet.errands.clone()));
+    if configuration.ringpost.delivery.discard {
+        let text = "accepted mail is thrown away, nobody gets any (delivery/discard in ringpost.xml)";
+        fleet.journal.note(Level::Warning, now(), "discarding", &[("text", &text)]);
+    }
     fleet.journal.note(Level::Info, now(), "started", &[("shards", &shards.len())]);
 
     let why = control.block_on(async {
@@ -77,6 +81,8 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
     }
     let at_rest = fleet.stop(why.is_ok());
     control.shutdown_background();
+    // Its task may not come to it any more.
+    let _ = std::fs::remove_file(path);
     why.and(at_rest)
 }
 

@@ -13,15 +13,18 @@ use super::accept::{accept, begin};
 use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
 use super::core::{Core, Server, ServerTls};
-use super::figures::{Figures, Snapshot};
+use super::errands::Office;
+use super::figures::{Figures, Snapshot, SpoolState};
 use super::gate::Gate;
 use super::login::Logins;
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
+use crate::control::admin::errands::Errands;
 use crate::control::certificates::News;
 use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
+use crate::control::space::LogWatch;
 use crate::hook::Chain;
 use crate::io::handover::Handover;
 use crate::io::metal::{BoundListener, GlommioMachine};
@@ -98,6 +101,10 @@ pub struct Plan {
     pub stop: Arc<AtomicBool>,
     /// What it has done, for whoever asks.
     pub figures: Arc<Figures>,
+    /// Who looks after the directory of its log.
+    pub watch: Arc<LogWatch>,
+    /// What operators ask.
+    pub errands: Arc<Errands>,
     /// Told when it accepts, or why it does not.
     pub ready: Sender<io::Result<Ready>>,
 }
@@ -123,6 +130,7 @@ pub async fn run(machine: GlommioMachine, plan: Plan) {
 }
 
 struct Shard {
+    number: usize,
     core: Rc<Core<GlommioMachine>>,
     client: Client,
     /// The own spool's first, then those of adopted logs.
@@ -134,6 +142,9 @@ struct Shard {
     stop: Arc<AtomicBool>,
     stopping: Rc<Bell>,
     figures: Arc<Figures>,
+    watch: Arc<LogWatch>,
+    errands: Arc<Errands>,
+    office: Rc<Office<GlommioMachine>>,
 }
 
 impl Shard {
@@ -142,6 +153,7 @@ impl Shard {
         let journal = Rc::new(plan.journal);
         let mut spoolers = Vec::new();
         let (mut messages, mut newest) = (0, 0);
+        let mut spools = Vec::new();
         for (place, directory) in std::iter::once(&plan.log).chain(&plan.adopted).enumerate() {
             // A log that was adopted takes no mail, so it needs no segment ready for some.
             let prepared = if place == 0 { plan.spool.prepared } else { 0 };
@@ -149,6 +161,7 @@ impl Shard {
             let opened = open_log(&machine, directory, settings, &journal).await?;
             newest = newest.max(opened.newest.map_or(0, |id| id.made_at()));
             messages += opened.messages;
+            spools.push((directory.display().to_string(), opened.spool.clone()));
             if place == 0 || opened.messages > 0 {
                 let (machine, spool, settings) = (machine.clone(), opened.spool.clone(), plan.spooler.clone());
                 let spooler = Spooler::new(machine, spool, &plan.mail, &plan.host, settings, journal.clone());
@@ -170,9 +183,26 @@ impl Shard {
             hold: plan.hold,
             accepted: Cell::default(),
         });
-        let stopping = Rc::default();
-        let Plan { servers, berth, news, grace, stop, figures, .. } = plan;
-        Ok((Shard { core, client, spoolers, servers, berth, news, grace, stop, stopping, figures }, messages))
+        let office = Office { spools, journal: core.journal.clone(), machine: core.machine.clone() };
+        let (stopping, office) = (Rc::default(), Rc::new(office));
+        let Plan { number, servers, berth, news, grace, stop, figures, watch, errands, .. } = plan;
+        let shard = Shard {
+            number,
+            core,
+            client,
+            spoolers,
+            servers,
+            berth,
+            news,
+            grace,
+            stop,
+            stopping,
+            figures,
+            watch,
+            errands,
+            office,
+        };
+        Ok((shard, messages))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
@@ -196,8 +226,13 @@ impl Shard {
     fn answer_doorbell(&self, servers: Vec<Rc<Server>>) {
         let (core, berth, news) = (self.core.clone(), self.berth.clone(), self.news.clone());
         let (client, stop, stopping) = (self.client.clone(), self.stop.clone(), self.stopping.clone());
+        let (number, errands, office) = (self.number, self.errands.clone(), self.office.clone());
         self.core.machine.on_doorbell(move || {
             client.take_answers();
+            while let Some((ticket, query)) = errands.take(number) {
+                let (errands, office) = (errands.clone(), office.clone());
+                core.machine.spawn(Class::Delivery, async move { errands.reply(ticket, office.answer(query).await) });
+            }
             while let Some(news) = news.take() {
                 hear(news, &servers);
             }
@@ -214,7 +249,7 @@ impl Shard {
 
     fn spawn_pulse(&self) {
         let (core, client) = (self.core.clone(), self.client.clone());
-        let (spoolers, figures) = (self.spoolers.clone(), self.figures.clone());
+        let (spoolers, figures, watch) = (self.spoolers.clone(), self.figures.clone(), self.watch.clone());
         let machine = core.machine.clone();
         machine.spawn_vital(Class::Intake, async move {
             loop {
@@ -222,13 +257,22 @@ impl Shard {
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
                 spoolers.iter().for_each(|(spool, _)| spool.pulse());
+                let spool = core.spool.figures();
                 figures.set(Snapshot {
                     accepted: core.accepted.get(),
                     delivered: spoolers.iter().map(|(_, spooler)| spooler.delivered()).sum(),
                     deferred: spoolers.iter().map(|(_, spooler)| spooler.deferred()).sum(),
                     waiting: spoolers.iter().map(|(spool, _)| spool.len() as u64).sum(),
-                    spool_closed: core.spool.is_closed(),
+                    segments: spool.segments,
+                    free_segments: spool.free,
+                    octets: spool.octets,
+                    slowest_write: spool.slowest.as_micros() as u64,
+                    spool: SpoolState::from(&spool),
                 });
+                watch.has_segments(spool.segments + spool.free);
+                if let Some(trouble) = watch.trouble().filter(|_| !spool.closed) {
+                    core.spool.close(io::Error::other(trouble.text()));
+                }
                 core.machine.sleep(PULSE).await;
             }
         });
@@ -301,7 +345,9 @@ async fn open_log(
 ) -> io::Result<Opened<GlommioMachine>> {
     let (notes, clock, place) = (journal.clone(), machine.clone(), directory.display().to_string());
     let report = Box::new(move |event| note_spool(&notes, clock.wall_clock(), &place, &event));
-    let opened = Spool::open(machine.clone(), directory, settings, report).await?;
+    let opened = Spool::open(machine.clone(), directory, settings, report).await;
+    let opened =
+        opened.map_err(|error| io::Error::new(error.kind(), format!("its spool {}: {error}", directory.display())))?;
     let shown = directory.display();
     if opened.records > 0 {
         let (messages, records) = (opened.messages, opened.records);
@@ -326,6 +372,16 @@ fn note_spool(journal: &Journal, now: u64, spool: &str, event: &LogEvent) {
         LogEvent::Closed(error) => {
             let text = format!("{error}; this shard takes no mail until ringpost is started again");
             journal.note(Level::Error, now, "spool-closed", &[("spool", &spool), ("text", &text)]);
+        }
+        LogEvent::Slow(time) => {
+            let text =
+                format!("a write and its sync have taken {:.1} s; clients wait for the disk", time.as_secs_f64());
+            journal.note(Level::Warning, now, "spool-slow", &[("spool", &spool), ("text", &text)]);
+        }
+        LogEvent::Recovering { segments, of } => {
+            let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+                [("spool", &spool), ("segments", segments), ("of", of)];
+            journal.note(Level::Info, now, "recovering", &fields);
         }
         LogEvent::NoSegment(error) => {
             journal.note(Level::Warning, now, "spool-full", &[("spool", &spool), ("text", error)]);

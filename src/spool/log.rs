@@ -4,6 +4,9 @@
 //! batch was lost nothing is written any more until the next start. Segments are recycled oldest first and used again, or
 //! removed, in that order, so that no outcome disappears before the message it belongs to.
 
+mod preparing;
+mod recycling;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -11,27 +14,24 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::compaction::{self, Usage};
+use super::compaction;
 use super::group_commit::{BatchLost, Ending, GroupCommit, Placed, Unplaced};
 use super::record::{Draft, Extent, Key, Kind};
-use super::segment::{self, SEGMENT_HEADER, SegmentHeader, encode_header};
 use super::{Settings, StoreError};
 use crate::io::aligned::{Aligned, blocks};
 use crate::io::wait::{Bell, Latch};
-use crate::io::{Class, Disk, File, Machine, Open};
+use crate::io::{Class, Disk, File, Machine};
 use crate::mail::MessageId;
 
-/// Octets of zeros that are written at a time when a segment is prepared: small enough that intake's syncs get between them.
-const ZEROS: usize = 1024 * 1024;
+/// A write and its sync that take so long are told of, and how often at most.
+const SLOW: Duration = Duration::from_secs(1);
+const SLOW_AGAIN: Duration = Duration::from_secs(60);
 
 /// Octets that must be left for a message whose size was not declared to be begun.
 const LEAST_ROOM: u64 = 128 * 1024;
 
 /// Free segments that mail leaves alone.
 const KEPT: usize = compaction::KEPT as usize;
-
-/// How long to wait before looking again whether the disk has room.
-const ROOM_CHECK: Duration = Duration::from_secs(1);
 
 type DiskFile<M> = <<M as Machine>::Disk as Disk>::File;
 
@@ -118,6 +118,12 @@ struct State<M: Machine> {
     /// Batches that have ended, now and at the last pulse.
     batches: Cell<u64>,
     batches_seen: Cell<u64>,
+    /// When the batch in flight left, and the longest one since the figures were begun anew.
+    writing_since: Cell<Option<Duration>>,
+    slowest: Cell<Duration>,
+    slowest_from: Cell<Duration>,
+    /// When the operator was last told that the disk is slow.
+    told_slow: Cell<Option<Duration>>,
     /// Something was placed that no mark stands behind.
     unmarked: Cell<bool>,
     /// There is something to write.
@@ -131,11 +137,37 @@ struct State<M: Machine> {
     report: Box<dyn Fn(LogEvent)>,
 }
 
+/// How a log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Segments in use.
+    pub segments: u64,
+    /// Free ones.
+    pub free: u64,
+    /// Octets of the records that are needed.
+    pub octets: u64,
+    /// The longest that a write and its sync took within the last minute.
+    pub slowest: Duration,
+    /// No further segment can be made.
+    pub full: bool,
+    /// It takes nothing until the next start.
+    pub closed: bool,
+}
+
 /// What an operator should hear of.
 #[derive(Debug)]
 pub enum LogEvent {
-    /// Writing or syncing failed: this spool takes no more until the next start.
+    /// Writing or syncing failed, or the disk is not what it was: this spool takes no more until the next start.
     Closed(io::Error),
+    /// A write and its sync have taken so long, and may not have ended.
+    Slow(Duration),
+    /// What the last run left is being read.
+    Recovering {
+        /// Segments that were read.
+        segments: usize,
+        /// Segments that there are.
+        of: usize,
+    },
     /// No segment can be made.
     NoSegment(io::Error),
     /// A segment of a size that is no longer wanted could not be removed.
@@ -189,6 +221,10 @@ impl<M: Machine> Log<M> {
             removing: Cell::new(false),
             batches: Cell::new(0),
             batches_seen: Cell::new(0),
+            writing_since: Cell::new(None),
+            slowest: Cell::default(),
+            slowest_from: Cell::default(),
+            told_slow: Cell::new(None),
             unmarked: Cell::new(false),
             gathered: Bell::default(),
             room: Bell::default(),
@@ -233,6 +269,12 @@ impl<M: Machine> Log<M> {
             self.unpin(extent);
             StoreError::Closed
         })
+    }
+
+    /// Puts a record into the log that nobody will read but recovery, and waits until it is on stable storage.
+    pub async fn note(&self, draft: &Draft, kind: Kind, purpose: Purpose) -> Result<(), StoreError> {
+        let placed = self.place(draft, kind, purpose).await?;
+        placed.ending.get().await.map_err(|BatchLost| StoreError::Closed)
     }
 
     /// Puts a record into the next batch, waiting for room as long as there is a prospect of some.
@@ -295,14 +337,23 @@ impl<M: Machine> Log<M> {
         if self.0.closed.get() {
             return Err(StoreError::Closed);
         }
+        let settings = &self.0.settings;
         let free = self.0.free.borrow().len() as u64;
-        if !self.0.full.get() {
-            return Ok(());
-        }
+        let could_be_made = match self.0.full.get() {
+            true => 0,
+            false => {
+                let there = free + self.0.in_use.borrow().len() as u64 + self.0.retired.borrow().len() as u64;
+                let room = self.0.machine.disk().free_octets(&self.0.directory).unwrap_or(0);
+                let by_disk = room.saturating_sub(settings.reserve_octets) / settings.segment_octets;
+                u64::from(settings.max_segments).saturating_sub(there).min(by_disk)
+            }
+        };
         // The last free segments are for outcomes; without all of them, so is the rest of the current one.
         let rest = if free < KEPT as u64 { 0 } else { self.0.group.borrow().room() as u64 };
-        let spare = free.saturating_sub(KEPT as u64) * self.0.settings.segment_octets + rest;
-        if spare < octets.max(LEAST_ROOM) { Err(StoreError::Full) } else { Ok(()) }
+        let spare = (free + could_be_made).saturating_sub(KEPT as u64) * settings.segment_octets + rest;
+        // What is on its way to being free counts as long as there is a prospect of any.
+        let octets = if octets == 0 && !self.0.full.get() { 0 } else { octets.max(LEAST_ROOM) };
+        if spare < octets { Err(StoreError::Full) } else { Ok(()) }
     }
 
     /// The log's secret.
@@ -310,163 +361,26 @@ impl<M: Machine> Log<M> {
         self.0.key
     }
 
-    /// A batch was lost and nothing is written any more.
+    /// Nothing is written any more: a batch was lost, or the disk is not what it was.
     pub fn is_closed(&self) -> bool {
         self.0.closed.get()
     }
 
-    /// Keeps a record of message `holder` that holds content, and may be needed by others as well: its octets count once.
-    pub fn pin_shared(&self, extent: &Extent, holder: MessageId) {
-        self.pin(extent, holder);
-        let mut shared = self.0.shared.borrow_mut();
-        let needed = shared.entry(*extent).or_insert(0);
-        *needed += 1;
-        if *needed > 1 {
-            self.count(extent, false);
+    /// How it is.
+    pub fn figures(&self) -> Figures {
+        let usage = self.usage();
+        let slowest =
+            self.0.slowest.get().max(
+                self.0.writing_since.get().map_or(Duration::ZERO, |since| self.0.machine.now().saturating_sub(since)),
+            );
+        Figures {
+            segments: self.0.in_use.borrow().len() as u64,
+            free: usage.free,
+            octets: usage.live + usage.current_live,
+            slowest,
+            full: usage.short,
+            closed: self.is_closed(),
         }
-    }
-
-    /// Takes back one [`Log::pin_shared`].
-    pub fn unpin_shared(&self, extent: &Extent) {
-        let mut shared = self.0.shared.borrow_mut();
-        match shared.get_mut(extent) {
-            Some(needed) if *needed > 1 => {
-                *needed -= 1;
-                self.count(extent, true);
-            }
-            _ => drop(shared.remove(extent)),
-        }
-        drop(shared);
-        self.unpin(extent);
-    }
-
-    /// Counts a record's octets as needed, or not any more.
-    fn count(&self, extent: &Extent, needed: bool) {
-        if let Some(used) = self.0.in_use.borrow_mut().get_mut(&extent.epoch) {
-            let octets = extent.record_octets() as u64;
-            let change = |now: u64| if needed { now + octets } else { now - octets };
-            used.live = change(used.live);
-            self.0.live.set(change(self.0.live.get()));
-        }
-    }
-
-    /// Keeps the segment of a record of message `holder` from being recycled.
-    pub fn pin(&self, extent: &Extent, holder: MessageId) {
-        if let Some(used) = self.0.in_use.borrow_mut().get_mut(&extent.epoch) {
-            used.pins += 1;
-            used.holders.push(holder);
-        }
-        self.count(extent, true);
-    }
-
-    /// Takes back one [`Log::pin`].
-    pub fn unpin(&self, extent: &Extent) {
-        if let Some(used) = self.0.in_use.borrow_mut().get_mut(&extent.epoch) {
-            used.pins -= 1;
-        }
-        self.count(extent, false);
-        self.recycle();
-        self.look_for_fragments();
-    }
-
-    /// Frees segments that nobody needs, oldest first, never the current one and never one behind a needed one.
-    fn recycle(&self) {
-        let mut in_use = self.0.in_use.borrow_mut();
-        let mut freed = false;
-        while in_use.len() > 1
-            && let Some(oldest) = in_use.first_entry()
-            && oldest.get().pins == 0
-        {
-            let InUse { segment, untouchable, .. } = oldest.remove();
-            freed = true;
-            if !untouchable {
-                self.0.retired.borrow_mut().push_back(segment);
-            }
-        }
-        drop(in_use);
-        if freed {
-            self.retire();
-            self.0.segments_changed.ring();
-        }
-    }
-
-    /// Makes freed segments free. One of a size that is no longer wanted is removed, durably, before any behind it.
-    fn retire(&self) {
-        loop {
-            let mut retired = self.0.retired.borrow_mut();
-            match retired.front() {
-                Some(first) if first.octets == self.0.settings.segment_octets => {
-                    self.0.free.borrow_mut().extend(retired.pop_front());
-                    self.0.full.set(false);
-                    self.0.room.ring();
-                }
-                Some(first) if !self.0.removing.replace(true) => {
-                    let (log, path) = (self.clone(), segment::path(&self.0.directory, first.slot));
-                    self.0.machine.spawn(Class::Delivery, async move { log.remove_retired(&path).await });
-                    return;
-                }
-                _ => return,
-            }
-        }
-    }
-
-    async fn remove_retired(&self, path: &Path) {
-        let disk = self.0.machine.disk();
-        let removed = match disk.remove(path).await {
-            Ok(()) => disk.sync_directory(&self.0.directory).await,
-            error => error,
-        };
-        if let Err(error) = removed {
-            // It stays as it is; what is behind it is used again.
-            (self.0.report)(LogEvent::NotRemoved(path.to_owned(), error));
-        }
-        self.0.retired.borrow_mut().pop_front();
-        self.0.removing.set(false);
-        self.retire();
-        self.0.segments_changed.ring();
-    }
-
-    /// How the segments are used.
-    pub fn usage(&self) -> Usage {
-        let in_use = self.0.in_use.borrow();
-        let current = in_use.last_key_value().map_or(0, |(_, used)| used.live);
-        Usage {
-            segment: self.0.settings.segment_octets,
-            before: in_use.len().saturating_sub(1) as u64,
-            live: self.0.live.get() - current,
-            current_live: current,
-            oldest_live: in_use.first_key_value().map_or(0, |(_, used)| used.live),
-            free: self.0.free.borrow().len() as u64,
-            room: self.0.group.borrow().room() as u64,
-            short: self.0.full.get(),
-        }
-    }
-
-    /// Whether records are to be moved on now.
-    pub fn is_fragmented(&self) -> bool {
-        !self.0.closed.get() && compaction::is_due(self.usage())
-    }
-
-    fn look_for_fragments(&self) {
-        if self.is_fragmented() {
-            self.0.fragmented.ring();
-        }
-    }
-
-    /// Ends when it has become time to move records on.
-    pub fn fragmented(&self) -> impl Future<Output = ()> {
-        self.0.fragmented.heard()
-    }
-
-    /// The oldest segment's incarnation and whose records it holds, each named once; some of them are gone.
-    pub fn oldest(&self) -> Option<(u64, Vec<MessageId>)> {
-        let mut in_use = self.0.in_use.borrow_mut();
-        let mut oldest = in_use.first_entry()?;
-        let holders = &mut oldest.get_mut().holders;
-        holders.sort_unstable();
-        holders.dedup();
-        let holders = holders.clone();
-        Some((*oldest.key(), holders))
     }
 
     /// No further segment can be prepared.
@@ -503,7 +417,14 @@ impl<M: Machine> Log<M> {
             self.0.room.ring();
             let file = self.0.in_use.borrow().get(&batch.epoch).map(|used| used.segment.file.clone());
             let (result, buffer) = match file {
-                Some(file) if !self.0.closed.get() => file.write_synced(batch.buffer, batch.range, batch.offset).await,
+                Some(file) if !self.0.closed.get() => {
+                    let begun = self.0.machine.now();
+                    self.0.writing_since.set(Some(begun));
+                    let written = file.write_synced(batch.buffer, batch.range, batch.offset).await;
+                    self.0.writing_since.set(None);
+                    self.0.slowest.set(self.0.slowest.get().max(self.0.machine.now().saturating_sub(begun)));
+                    written
+                }
                 _ => (Err(io::Error::other("the spool is closed")), batch.buffer),
             };
             self.0.group.borrow_mut().returned(buffer);
@@ -517,10 +438,26 @@ impl<M: Machine> Log<M> {
     /// To be called now and then. When nothing was written since the last time, the log says of itself that all of it was on
     /// stable storage: what is damaged after that can be told from what a crash tore.
     pub fn pulse(&self) {
+        self.watch_speed();
         let batches = self.0.batches.get();
         let quiet = self.0.batches_seen.replace(batches) == batches && !self.0.group.borrow().has_gathered();
         if quiet && self.0.unmarked.get() {
             self.mark();
+        }
+    }
+
+    /// Says so when the disk is slow, and begins the figures anew each minute.
+    fn watch_speed(&self) {
+        let (state, now) = (&self.0, self.0.machine.now());
+        let slowest = self.figures().slowest;
+        let told = state.told_slow.get().is_some_and(|told| now < told + SLOW_AGAIN);
+        if slowest >= SLOW && !told {
+            state.told_slow.set(Some(now));
+            (state.report)(LogEvent::Slow(slowest));
+        }
+        if now >= state.slowest_from.get() + SLOW_AGAIN {
+            state.slowest_from.set(now);
+            state.slowest.set(Duration::ZERO);
         }
     }
 
@@ -542,96 +479,11 @@ impl<M: Machine> Log<M> {
     }
 
     /// A batch was lost: what the disk holds of it is unknown and must not be asked again.
-    fn close(&self, error: io::Error) -> BatchLost {
+    pub fn close(&self, error: io::Error) -> BatchLost {
         if !self.0.closed.replace(true) {
             (self.0.report)(LogEvent::Closed(error));
+            self.0.room.ring();
         }
         BatchLost
-    }
-
-    /// Keeps the wanted number of free segments ready, for ever.
-    async fn prepare_segments(&self) {
-        loop {
-            let changed = self.0.segments_changed.heard();
-            let (free, direct) = self.free_segments();
-            if free >= self.0.settings.prepared as usize + KEPT {
-                if self.0.told_prepared.replace(Some(true)) != Some(true) {
-                    (self.0.report)(LogEvent::Prepared { segments: free, direct });
-                }
-                changed.await;
-                continue;
-            }
-            match self.prepare_segment().await {
-                Ok(()) => {
-                    self.0.full.set(false);
-                    self.0.room.ring();
-                }
-                Err(error) => {
-                    self.0.full.set(true);
-                    self.look_for_fragments();
-                    if self.0.told_prepared.replace(Some(false)) != Some(false) {
-                        (self.0.report)(LogEvent::NoSegment(error));
-                    }
-                    self.0.room.ring();
-                    futures_lite::future::or(changed, self.0.machine.sleep(ROOM_CHECK)).await;
-                }
-            }
-        }
-    }
-
-    /// How many segments are free, and whether the last of them is written to past the page cache.
-    fn free_segments(&self) -> (usize, bool) {
-        let free = self.0.free.borrow();
-        (free.len(), free.back().is_some_and(|segment| segment.file.is_direct()))
-    }
-
-    /// Makes a segment of written zeros, so that later syncs of what goes into it need not commit metadata.
-    async fn prepare_segment(&self) -> io::Result<()> {
-        let state = &self.0;
-        let disk = state.machine.disk();
-        let octets = state.settings.segment_octets;
-        let segments = state.in_use.borrow().len() + state.free.borrow().len() + state.retired.borrow().len();
-        if segments >= state.settings.max_segments as usize {
-            return Err(io::Error::other("the limit of segments is reached"));
-        }
-        if disk.free_octets(&state.directory).await? < state.settings.reserve_octets + octets {
-            return Err(io::Error::other("the disk has no more than its reserve left"));
-        }
-        let slot = state.next_slot.get();
-        state.next_slot.set(slot + 1);
-        let path = segment::path(&state.directory, slot);
-        let unfinished = path.with_extension("new");
-        match self.write_zeros(&unfinished).await {
-            Ok(file) => {
-                disk.rename(&unfinished, &path).await?;
-                disk.sync_directory(&state.directory).await?;
-                state.free.borrow_mut().push_back(Segment { slot, octets, file });
-                Ok(())
-            }
-            Err(error) => {
-                // The space goes back to the file system; that the segment was not made is what the caller hears of.
-                let _ = disk.remove(&unfinished).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn write_zeros(&self, path: &Path) -> io::Result<DiskFile<M>> {
-        let file = self.0.machine.disk().open(path, Open::Direct).await?;
-        let octets = self.0.settings.segment_octets;
-        let mut zeros = Aligned::zeroed(ZEROS);
-        // Incarnation 0: whoever opens it knows from one block that it was never used.
-        encode_header(SegmentHeader { epoch: 0, sealed: 0, key: self.0.key }, &mut zeros);
-        let mut offset = 0;
-        while offset < octets {
-            let length = (octets - offset).min(ZEROS as u64);
-            let (result, buffer) = file.write_at(zeros, 0..length as usize, offset).await;
-            result?;
-            zeros = buffer;
-            zeros[..SEGMENT_HEADER].fill(0);
-            offset += length;
-        }
-        file.sync().await?;
-        Ok(file)
     }
 }

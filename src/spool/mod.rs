@@ -13,6 +13,7 @@ mod mover;
 mod open;
 pub mod outcome;
 pub mod progress;
+pub mod queue;
 pub mod record;
 pub mod recovery;
 pub mod schedule;
@@ -20,7 +21,7 @@ pub mod segment;
 mod store;
 
 pub use incoming::{Committed, Incoming};
-pub use log::LogEvent;
+pub use log::{Figures, LogEvent};
 pub use open::Opened;
 pub use outcome::{Outcome, OutcomeResult};
 pub use store::{Spool, Stored};

@@ -39,6 +39,8 @@ struct Copy {
     ending: Latch<Ending>,
     /// What the message waited for.
     standing: Standing,
+    /// What the copy says of that.
+    held: bool,
 }
 
 /// Why a message was not moved.
@@ -93,11 +95,13 @@ impl<M: Machine> Spool<M> {
                     octets += copy.record.record_octets();
                     copies.push(copy);
                 }
-                Err(why) => {
+                Err(Unmoved::Unreadable) => {
+                    self.moving().remove(&id);
                     self.stand(id, standing);
-                    if let Unmoved::NoRoom = why {
-                        break;
-                    }
+                }
+                Err(Unmoved::NoRoom) => {
+                    self.stand_again(id, standing);
+                    break;
                 }
             }
             if copies.len() >= TOGETHER || octets >= TOGETHER_OCTETS {
@@ -124,6 +128,7 @@ impl<M: Machine> Spool<M> {
             Standing::Waiting(_) | Standing::Held => {}
         }
         self.stand(id, Standing::Busy);
+        self.moving().insert(id);
         Some(standing)
     }
 
@@ -154,7 +159,7 @@ impl<M: Machine> Spool<M> {
         self.give_buffer(draft.into_buffer());
         let (record, ending) = begun?;
         moved.extend(own.map(|own| (own, record)));
-        Ok(Copy { id, record, chunks: chunks.into(), ending, standing })
+        Ok(Copy { id, record, chunks: chunks.into(), ending, standing, held: stored.progress.is_held() })
     }
 
     /// Copies one record's content, under the id that it had. Nobody has pinned it: the oldest segment, which its owner still
@@ -172,18 +177,36 @@ impl<M: Machine> Spool<M> {
     /// Waits for copies and lets the old records go; how many messages were moved.
     async fn settle_copies(&self, copies: Vec<Copy>) -> usize {
         let mut count = 0;
-        for Copy { id, record, chunks, ending, standing } in copies {
+        for Copy { id, record, chunks, ending, standing, held } in copies {
             if self.log().end(&record, &ending).await.is_ok() {
                 count += 1;
+                self.has_moved();
                 chunks.iter().for_each(|chunk| self.log().pin_shared(chunk, id));
                 let old = self.with_live(id, |live| {
                     (std::mem::replace(&mut live.record, record), std::mem::replace(&mut live.chunks, chunks))
                 });
                 old.iter().for_each(|(record, chunks)| self.let_go(record, chunks));
+                if let Some(now) = self.with_live(id, |live| live.progress.is_held()).filter(|now| *now != held) {
+                    // The operator changed that meanwhile, and the copy stands behind what was noted then.
+                    let _ = self.log().note(&Draft::hold(id, now), Kind::Hold, Purpose::Upkeep).await;
+                }
             }
-            self.stand(id, standing);
+            self.stand_again(id, standing);
         }
         count
+    }
+
+    /// Lets a message wait for what it waited for before, unless the operator wants something else meanwhile.
+    fn stand_again(&self, id: MessageId, standing: Standing) {
+        self.moving().remove(&id);
+        let now = self.with_live(id, |live| (live.progress.is_held(), live.progress.due()));
+        match (standing, now) {
+            (_, None) => {}
+            (Standing::Held, Some((false, due))) => self.schedule(id, due),
+            // It is to be tried at once now, and was not before; else it keeps its turn.
+            (Standing::Waiting(until), Some((false, 0))) if until > self.log().machine().now() => self.schedule(id, 0),
+            (standing, Some(_)) => self.stand(id, standing),
+        }
     }
 
     /// Moves the chunks of a message that is still being received; how many.

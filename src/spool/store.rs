@@ -1,14 +1,14 @@
 //! The spool of one core: what is in it, what is due, and how what became of it is noted.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::StoreError;
 use super::incoming::{Committed, Incoming, OpenChain};
-use super::log::{Log, Purpose};
+use super::log::{Figures, Log, Purpose};
 use super::outcome::{Outcome, OutcomeResult};
 use super::progress::Progress;
 use super::record::{Draft, Extent, Fields, Header, Kind, Message, Origin};
@@ -35,10 +35,13 @@ struct State<M: Machine> {
     log: Log<M>,
     max_messages: usize,
     longest_delay: Duration,
-    live: RefCell<HashMap<MessageId, Live>>,
+    live: RefCell<BTreeMap<MessageId, Live>>,
     /// Messages that are being received and have chunks on the disk.
     open: RefCell<HashMap<MessageId, OpenChain>>,
     schedule: RefCell<Schedule>,
+    /// Messages that the mover is at work on, and how many it has moved.
+    moving: RefCell<HashSet<MessageId>>,
+    moved: Cell<u64>,
     /// A message came in or became due sooner.
     added: Bell,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -95,6 +98,8 @@ impl<M: Machine> Spool<M> {
             live: RefCell::default(),
             open: RefCell::default(),
             schedule: RefCell::default(),
+            moving: RefCell::default(),
+            moved: Cell::default(),
             added: Bell::default(),
             buffers: RefCell::default(),
         }));
@@ -124,6 +129,17 @@ impl<M: Machine> Spool<M> {
     /// A write failed: nothing is taken in, and nothing that would have to be noted may be done.
     pub fn is_closed(&self) -> bool {
         self.0.log.is_closed()
+    }
+
+    /// The disk is not what it was, so nothing is taken and noted any more: what was acknowledged is found at the next start.
+    pub fn close(&self, why: io::Error) {
+        self.0.log.close(why);
+        self.0.added.ring();
+    }
+
+    /// How its log is.
+    pub fn figures(&self) -> Figures {
+        self.0.log.figures()
     }
 
     /// To be called a few times a second.
@@ -217,9 +233,37 @@ impl<M: Machine> Spool<M> {
         due.map(|due| due.saturating_sub(self.0.log.machine().now()))
     }
 
+    /// How long the message that is due longest has waited for somebody to take it.
+    pub fn lag(&self) -> Duration {
+        let due = self.0.schedule.borrow().next_due();
+        due.map_or(Duration::ZERO, |due| self.0.log.machine().now().saturating_sub(due))
+    }
+
     /// Ends when a message is scheduled.
     pub fn scheduled(&self) -> impl Future<Output = ()> {
         self.0.added.heard()
+    }
+
+    /// Messages that are here above `after`, oldest first, so many at most.
+    pub(super) fn after(&self, after: MessageId, limit: usize) -> Vec<MessageId> {
+        let live = self.0.live.borrow();
+        let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        live.range(above).take(limit).map(|(id, _)| *id).collect()
+    }
+
+    /// Messages that were moved on since the start.
+    pub fn moved(&self) -> u64 {
+        self.0.moved.get()
+    }
+
+    /// One more was moved on.
+    pub(super) fn has_moved(&self) {
+        self.0.moved.set(self.0.moved.get() + 1);
+    }
+
+    /// Messages that the mover is at work on.
+    pub(super) fn moving(&self) -> RefMut<'_, HashSet<MessageId>> {
+        self.0.moving.borrow_mut()
     }
 
     /// Looks at a message that is here.

@@ -82,6 +82,8 @@ impl Conf {
             servers: vec![Server::smtp(), Server::lmtp()],
             ringpost: BTreeMap::new(),
         };
+        // Wherever the tests run, a process that is killed shows what they are to show.
+        let conf = conf.with("spool/volatile", "true");
         conf.with("spool/segmentSize", "4M").with("spool/reserve", "1M").with("shutdown/grace", "5s")
     }
 

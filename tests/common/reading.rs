@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ringpost::config::keystore::{KeyProblem, Part, how_to_make};
 use ringpost::config::server::tls::{ClientAuth, Credentials};
@@ -55,7 +55,7 @@ fn trusted(auth: &ClientAuth) -> Result<(), KeyProblem> {
     is_there(Part::Keystore, &keystore.path, &Credentials::Keystore(keystore.clone()))
 }
 
-fn is_there(part: Part, path: &PathBuf, credentials: &Credentials) -> Result<(), KeyProblem> {
+fn is_there(part: Part, path: &Path, credentials: &Credentials) -> Result<(), KeyProblem> {
     match path.ends_with("missing") {
         true => {
             let found = format!("{} cannot be read (entity not found)", path.display());

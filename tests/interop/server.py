@@ -57,6 +57,7 @@ CONFIGURATION = {
           <spool>
             <segmentSize>32M</segmentSize>
             <reserve>64M</reserve>
+            <volatile>true</volatile>
           </spool>
         </ringpost>""",
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringpost::io::sim::{Fault, Operation, errno, seeds};
+use ringpost::spool::StoreError;
 
 use super::client::{LMTP, SMTP};
 use super::host::{Host, SPOOL, spool_settings};
@@ -162,6 +163,79 @@ fn the_limits_of_segments_and_of_messages_are_answered_with_452() {
         assert!(host.ledger.count(Fate::Accepted) > accepted + 10, "room is not found again");
         host.ledger.check(&host.world, Strictness::Exact);
     }
+}
+
+#[test]
+fn a_size_that_the_disk_has_no_room_for_is_put_off_at_mail() {
+    let mut host = prepared(1);
+    host.world.faults().set_capacity(8 * 512 * 1024);
+    host.world.run(Duration::from_secs(2));
+    let spool = &host.core().spool;
+    assert_eq!((spool.admits(0), spool.admits(100_000)), (Ok(()), Ok(())));
+    assert_eq!(spool.admits(3 << 20), Err(StoreError::Full), "it would reach into the reserve");
+    host.world.faults().clear();
+    assert_eq!(spool.admits(3 << 20), Ok(()));
+    let most = 64 * 512 * 1024;
+    assert_eq!(spool.admits(most), Err(StoreError::Full), "all segments together have no room for it");
+    let mail = host.plain_mail(0, 1000);
+    host.send(SMTP, vec![mail]);
+    assert!(host.settle());
+    host.ledger.check(&host.world, Strictness::Exact);
+}
+
+#[test]
+fn a_disk_that_takes_seconds_for_a_sync_makes_clients_wait_and_nothing_else() {
+    for seed in seeds(3) {
+        let mut host = prepared(seed);
+        host.world.faults().add(Fault::delay(Operation::Sync, Duration::from_secs(4)).below(SPOOL));
+        host.send_any(6, 2, 300_000);
+        assert!(host.settle(), "seed {seed}: mail stays undelivered");
+        assert_eq!(host.ledger.count(Fate::Refused), 0, "seed {seed}");
+        host.ledger.check(&host.world, Strictness::Exact);
+        assert!(host.core().spool.figures().slowest >= Duration::from_secs(4), "seed {seed}");
+        assert!(host.told().contains("Slow("), "seed {seed}: {}", host.told());
+    }
+}
+
+#[test]
+fn intake_is_slowed_when_mail_comes_faster_than_it_goes_and_both_go_on() {
+    let mut host = Host::started(5);
+    host.world.faults().add(Fault::delay(Operation::Sync, Duration::from_secs(20)).below("/mail"));
+    let mails: Vec<_> = (0..200).map(|_| host.plain_mail(0, 1000)).collect();
+    host.send(SMTP, mails);
+    assert!(host.clients_leave());
+    let begun = host.world.now();
+    assert!(begun < Duration::from_secs(60), "nobody waits at first: {begun:?}");
+    host.world.run(Duration::from_secs(200));
+    let delivered = host.core().spooler.delivered();
+    assert!(host.core().spool.lag() > Duration::from_secs(120), "{:?}", host.core().spool.lag());
+    let (begun, mails) = (host.world.now(), (0..20).map(|_| host.plain_mail(1, 1000)).collect());
+    host.send(SMTP, mails);
+    assert!(host.clients_leave());
+    let taken = host.world.now() - begun;
+    assert!(taken >= Duration::from_secs(4), "20 messages of one client in {taken:?}");
+    assert_eq!(host.ledger.count(Fate::Accepted), 220, "slowed is not refused");
+    host.world.run(Duration::from_secs(60));
+    assert!(host.core().spooler.delivered() > delivered, "delivery goes on");
+    host.world.faults().clear();
+    assert!(host.settle());
+    host.ledger.check(&host.world, Strictness::Exact);
+}
+
+#[test]
+fn a_file_system_that_turned_read_only_closes_the_spool_at_the_next_write() {
+    let mut host = prepared(1);
+    for operation in [Operation::Write, Operation::Open, Operation::Rename, Operation::CreateDirectory] {
+        host.world.faults().add(Fault::fail(operation, errno::EROFS));
+    }
+    let mail = host.plain_mail(0, 1000);
+    host.send(SMTP, vec![mail]);
+    assert!(host.clients_leave());
+    assert!(host.ledger.replies()[0].1.starts_with("451 4.3.2 "), "{:?}", host.ledger.replies());
+    assert!(host.core().spool.figures().closed);
+    hears_that_nothing_is_taken(&mut host);
+    host.crash_or_kill();
+    host.recover_and_check();
 }
 
 #[test]

@@ -59,6 +59,8 @@ struct Running {
     smtp: Rc<Server>,
     lmtp: Rc<Server>,
     events: Reader,
+    /// What the spool told the operator.
+    told: Rc<RefCell<String>>,
     found: usize,
     quarantined: usize,
 }
@@ -109,7 +111,10 @@ impl Host {
     /// Where the spool does not open: no state of the disk may keep a host from starting.
     pub fn start(&mut self) -> bool {
         let machine = if self.world.is_stopped() { self.world.restart() } else { self.world.machine() };
-        let opening = Spool::open(machine.clone(), Path::new(SPOOL), self.spool.clone(), Box::new(|_| {}));
+        let told = Rc::<RefCell<String>>::default();
+        let hears = told.clone();
+        let report = Box::new(move |event| hears.borrow_mut().push_str(&format!("{event:?}\n")));
+        let opening = Spool::open(machine.clone(), Path::new(SPOOL), self.spool.clone(), report);
         let Some(opened) = self.world.block_on(opening) else { return false };
         let opened = opened.unwrap_or_else(|error| panic!("seed {}: does not start: {error}", self.world.seed()));
         let (journal, events) = ring(Level::Info);
@@ -143,7 +148,7 @@ impl Host {
         start_tasks(&core);
         let (smtp, lmtp) = (server(Service::Smtp), server(Service::Lmtp));
         let (found, quarantined) = (opened.messages, opened.quarantined.len());
-        self.running = Some(Running { core, smtp, lmtp, events, found, quarantined });
+        self.running = Some(Running { core, smtp, lmtp, events, told, found, quarantined });
         true
     }
 
@@ -164,6 +169,11 @@ impl Host {
     /// Pieces of damage that the last start set aside.
     pub fn quarantined(&self) -> usize {
         self.running().quarantined
+    }
+
+    /// What the spool told the operator since the start.
+    pub fn told(&self) -> String {
+        self.running().told.borrow().clone()
     }
 
     /// The names of the events in the log since this was last asked.

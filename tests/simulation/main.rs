@@ -5,12 +5,14 @@
 //! fails is printed with the last events of its world, and RINGPOST_SEED makes the test try that one alone.
 
 mod client;
+mod cores;
 mod crashes;
 mod damage;
 mod disk_faults;
 mod host;
 mod ledger;
 mod mail;
+mod moving;
 mod recycling;
 mod sessions;
 mod week;

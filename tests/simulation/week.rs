@@ -29,7 +29,8 @@ struct Week {
     waiting: HashMap<MessageId, (u8, usize, u64)>,
 }
 
-fn envelope(id: MessageId, now: u64) -> Envelope {
+/// An envelope for one recipient.
+pub fn envelope(id: MessageId, now: u64) -> Envelope {
     Envelope {
         id,
         session: SessionId(1),

@@ -95,7 +95,7 @@ impl Disk for RingDisk {
         Ok(names)
     }
 
-    async fn free_octets(&self, _path: &Path) -> io::Result<u64> {
+    fn free_octets(&self, _path: &Path) -> io::Result<u64> {
         Ok(self.free.load(Ordering::Relaxed))
     }
 }

@@ -111,7 +111,7 @@ impl Disk for SimDisk {
         self.submit(Operation::List, &[path], list).await
     }
 
-    async fn free_octets(&self, path: &Path) -> io::Result<u64> {
+    fn free_octets(&self, path: &Path) -> io::Result<u64> {
         let image = self.kernel.image.borrow();
         image.check(path)?;
         Ok(self.kernel.faults.capacity().saturating_sub(image.used()))

@@ -310,6 +310,18 @@ impl DiskView<'_> {
         written.and_then(|()| image.sync_directory(path.parent().unwrap_or(path), mark))
     }
 
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Where there is no such file.
+    pub fn remove(&self, path: impl AsRef<Path>) -> std::io::Result<()> {
+        let path = path.as_ref();
+        let mut image = self.0.image.borrow_mut();
+        image.remove(path)?;
+        let mark = image.mark();
+        image.sync_directory(path.parent().unwrap_or(path), mark)
+    }
+
     /// All that is in a file.
     ///
     /// # Errors

@@ -81,8 +81,8 @@ pub enum Move {
     Password(Claim, Password),
     /// What is kept of the password of the user of this name? [`Exchange::keys`] takes it.
     Keys(Box<str>),
-    /// The client has proved to be this user. The exchange has ended.
-    Proved(Username, ActFor),
+    /// The client has proved what it claims, and is this user. The exchange has ended.
+    Proved(Claim, Username),
     /// The client has proved nothing. The exchange has ended.
     Disproved {
         /// Whom it wanted to be.
@@ -101,7 +101,7 @@ pub struct Exchange {
 enum State {
     Plain,
     Login(login::Login),
-    Scram(scram::Scram),
+    Scram(Box<scram::Scram>),
     Over,
 }
 
@@ -114,7 +114,7 @@ impl Exchange {
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::Login(login::Login::default()),
             Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => {
-                State::Scram(scram::Scram::new(binding, plus, plus_offered))
+                State::Scram(Box::new(scram::Scram::new(binding, plus, plus_offered)))
             }
         };
         Exchange { mechanism, state }

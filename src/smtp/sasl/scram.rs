@@ -4,7 +4,7 @@
 //! nothing (RFC 4954 §4, RFC 4422 §3.6).
 
 use super::base64::{decode, encode};
-use super::{ActFor, Malformed, Move, act_for};
+use super::{Claim, Malformed, Move, act_for};
 use crate::mail::scram::is_same;
 use crate::mail::user::USERNAME_OCTETS;
 use crate::mail::{ScramCredentials, Username};
@@ -51,15 +51,14 @@ enum State {
     /// The client's final message is due.
     Final(Final),
     /// The client's empty answer to the server's last message is due.
-    End(Username, ActFor),
+    End(Claim, Username),
     Over,
 }
 
 /// The client's first message.
 #[derive(Debug)]
 struct First {
-    name: Box<str>,
-    act_for: ActFor,
+    claim: Claim,
     /// What `c=` must be.
     bound: Vec<u8>,
     /// The message without its GS2 header.
@@ -69,8 +68,8 @@ struct First {
 
 #[derive(Debug)]
 struct Final {
+    claim: Claim,
     user: Username,
-    act_for: ActFor,
     credentials: ScramCredentials,
     bound: Vec<u8>,
     /// Both nonces in a row.
@@ -88,9 +87,9 @@ impl Scram {
     /// Whom the client says it is, once it did.
     pub fn name(&self) -> Option<&str> {
         match &self.state {
-            State::Keys(first) => Some(&first.name),
-            State::Final(last) => Some(last.user.as_str()),
-            State::End(user, _) => Some(user.as_str()),
+            State::Keys(First { claim, .. }) | State::Final(Final { claim, .. }) | State::End(claim, _) => {
+                Some(&claim.name)
+            }
             State::First | State::Over => None,
         }
     }
@@ -101,7 +100,7 @@ impl Scram {
         match std::mem::replace(&mut self.state, State::Over) {
             State::First => self.first(text),
             State::Final(expected) => self.last(text, expected),
-            State::End(user, act_for) if text.is_empty() => Ok(Move::Proved(user, act_for)),
+            State::End(claim, user) if text.is_empty() => Ok(Move::Proved(claim, user)),
             State::End(..) | State::Keys(_) | State::Over => Err(Malformed),
         }
     }
@@ -136,7 +135,8 @@ impl Scram {
             (None, "y", false) => header.as_bytes().to_vec(),
             _ => return Err(Malformed),
         };
-        self.state = State::Keys(First { name: name.clone(), act_for, bound, bare: bare.into(), nonce: nonce.into() });
+        let claim = Claim { name: name.clone(), act_for };
+        self.state = State::Keys(First { claim, bound, bare: bare.into(), nonce: nonce.into() });
         Ok(Move::Keys(name))
     }
 
@@ -146,14 +146,14 @@ impl Scram {
         let nonce = format!("{}{nonce}", first.nonce);
         let message = format!("r={nonce},s={},i={}", encode(&credentials.salt), credentials.iterations);
         let before = format!("{},{message},", first.bare);
-        let First { act_for, bound, .. } = first;
-        self.state = State::Final(Final { user, act_for, credentials, bound, nonce, before });
+        let First { claim, bound, .. } = first;
+        self.state = State::Final(Final { claim, user, credentials, bound, nonce, before });
         Ok(Move::Challenge(message.into_bytes()))
     }
 
     /// `c=` the channel binding, `r=` both nonces, `p=` the proof (RFC 5802 §7).
     fn last(&mut self, text: &str, expected: Final) -> Result<Move, Malformed> {
-        let Final { user, act_for, credentials, bound, nonce, before } = expected;
+        let Final { claim, user, credentials, bound, nonce, before } = expected;
         let (message, proof) = text.rsplit_once(",p=").ok_or(Malformed)?;
         let proof = decode(proof.as_bytes())?;
         let mut attributes = message.split(',');
@@ -165,10 +165,10 @@ impl Scram {
         let signature = credentials.verify((before + message).as_bytes(), &proof);
         match signature {
             Some(signature) if is_same(&binding, &bound) && is_same(said.as_bytes(), nonce.as_bytes()) => {
-                self.state = State::End(user, act_for);
+                self.state = State::End(claim, user);
                 Ok(Move::Challenge(format!("v={}", encode(&signature)).into_bytes()))
             }
-            _ => Ok(Move::Disproved { name: user.as_str().into() }),
+            _ => Ok(Move::Disproved { name: claim.name }),
         }
     }
 }
@@ -222,6 +222,10 @@ mod tests {
         Username::parse("user").expect("a name")
     }
 
+    fn proved(act_for: Option<Box<str>>) -> Result<Move, Malformed> {
+        Ok(Move::Proved(Claim { name: "user".into(), act_for }, user()))
+    }
+
     fn challenge(step: Result<Move, Malformed>) -> String {
         match step {
             Ok(Move::Challenge(octets)) => String::from_utf8(octets).expect("text"),
@@ -242,7 +246,7 @@ mod tests {
         assert_eq!(first, "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
         let last = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
         assert_eq!(challenge(scram.respond(last.as_bytes())), "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
-        assert_eq!(scram.respond(b""), Ok(Move::Proved(user(), None)));
+        assert_eq!(scram.respond(b""), proved(None));
         assert_eq!(scram.respond(b""), Err(Malformed));
     }
 
@@ -284,7 +288,7 @@ mod tests {
     #[test]
     fn the_channel_is_what_both_know() {
         let nonce = format!("{CLIENT}{SERVER}");
-        let proved = Ok(Move::Proved(user(), None));
+        let proved = proved(None);
         assert_eq!(run(true, true, "p=tls-exporter,,", &[7; 32], &nonce), proved);
         assert_eq!(run(true, true, "p=tls-server-end-point,,", &[8; 32], &nonce), proved);
         assert_eq!(run(true, true, "p=tls-exporter,,", &[8; 32], &nonce), disproved());
@@ -302,7 +306,7 @@ mod tests {
     fn a_proof_is_of_one_exchange_and_says_for_whom() {
         let nonce = format!("{CLIENT}{SERVER}");
         let other = Some("other".into());
-        assert_eq!(run(false, false, "n,a=other,", &[], &nonce), Ok(Move::Proved(user(), other)));
+        assert_eq!(run(false, false, "n,a=other,", &[], &nonce), proved(other));
         assert_eq!(run(false, false, "n,,", &[], CLIENT), disproved());
     }
 

@@ -192,9 +192,9 @@ impl<P> Session<P> {
                 named(&claim.name);
                 self.ask(Pending::Login, Question::Password(claim, password))
             }
-            Ok(Move::Proved(user, act_for)) => {
-                named(user.as_str());
-                self.ask(Pending::Login, Question::Proved(user, act_for))
+            Ok(Move::Proved(claim, user)) => {
+                named(&claim.name);
+                self.ask(Pending::Login, Question::Proved(claim, user))
             }
             Ok(Move::Disproved { name }) => {
                 named(&name);

@@ -1,7 +1,7 @@
 //! What a session wants done, and what it is told.
 
 use crate::mail::{Mailbox, Password, Reply, ReversePath, Username};
-use crate::smtp::sasl::{ActFor, Claim};
+use crate::smtp::sasl::Claim;
 
 /// What is to be done next.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,8 +68,8 @@ pub enum Question {
     Password(Claim, Password),
     /// What is kept of the password of the user of this name? `keys` tells, or `authenticated` that nobody can.
     Keys(Box<str>),
-    /// This user has proved to be itself: may it act for whom it wants to? `authenticated` tells.
-    Proved(Username, ActFor),
+    /// Whoever claims this has proved it and is this user: may it act for whom it wants to? `authenticated` tells.
+    Proved(Claim, Username),
     /// Whoever says it is the user of this name has not proved it. It is to be counted, and `authenticated` to be told so.
     Disproved(Box<str>),
 }

@@ -1,0 +1,110 @@
+//! What a shard does for operators.
+
+use std::rc::Rc;
+
+use super::figures::SpoolState;
+use crate::control::admin::errands::{Query, Reply};
+use crate::control::admin::{Change, LogStats, Page};
+use crate::control::journal::{Journal, Level};
+use crate::io::Machine;
+use crate::mail::MessageId;
+use crate::spool::Spool;
+use crate::spool::queue::Undone;
+
+/// Messages that are shown at a time.
+const PAGE: usize = 64;
+
+/// The spools of a shard, as operators see them.
+pub struct Office<M: Machine> {
+    /// Each with its directory.
+    pub spools: Vec<(String, Spool<M>)>,
+    /// What operators do is written down.
+    pub journal: Rc<Journal>,
+    /// For the time of that.
+    pub machine: M,
+}
+
+impl<M: Machine> Office<M> {
+    /// Answers a question.
+    pub async fn answer(&self, query: Query) -> Reply {
+        match query {
+            Query::Page(after) => self.page(after).await,
+            Query::Stats => Reply::Stats(self.spools.iter().map(|(log, spool)| stats(log, spool)).collect()),
+            Query::Entry(id) => match self.holder(id) {
+                None => Reply::Unknown,
+                Some(spool) => match spool.entry(id).await {
+                    Ok(Some(entry)) => Reply::Entry(Box::new(entry)),
+                    Ok(None) => Reply::Unknown,
+                    Err(error) => Reply::Failed(format!("{id}: {error}")),
+                },
+            },
+            Query::Piece(id, piece) => match self.holder(id) {
+                None => Reply::Unknown,
+                Some(spool) => match spool.piece(id, piece).await {
+                    Ok(Some((octets, last))) => Reply::Piece(octets, last),
+                    Ok(None) => Reply::Unknown,
+                    Err(error) => Reply::Failed(format!("{id}: {error}")),
+                },
+            },
+            Query::Change(id, change) => match self.holder(id) {
+                None => Reply::Unknown,
+                Some(spool) => Reply::Changed(self.change(spool, id, change).await.map_err(|why| why.to_string())),
+            },
+        }
+    }
+
+    fn holder(&self, id: MessageId) -> Option<&Spool<M>> {
+        self.spools.iter().map(|(_, spool)| spool).find(|spool| spool.has(id))
+    }
+
+    /// The messages of all its spools together, in the order of their ids.
+    async fn page(&self, after: MessageId) -> Reply {
+        let of_each =
+            self.spools.iter().flat_map(|(_, spool)| spool.ids(after, PAGE).into_iter().map(move |id| (id, spool)));
+        let mut ids: Vec<_> = of_each.collect();
+        ids.sort_by_key(|(id, _)| *id);
+        let last = ids.len() < PAGE;
+        ids.truncate(PAGE);
+        let next = ids.last().map_or(after, |(id, _)| *id);
+        let mut page = Page { last, ..Page::default() };
+        for (id, spool) in ids {
+            match spool.entry(id).await {
+                Ok(entry) => page.entries.extend(entry),
+                Err(error) => page.unreadable.push((id, error.to_string())),
+            }
+        }
+        Reply::Page(page, next)
+    }
+
+    async fn change(&self, spool: &Spool<M>, id: MessageId, change: Change) -> Result<(), Undone> {
+        let what = match change {
+            Change::Hold(held) => {
+                spool.hold(id, held).await?;
+                if held { "held" } else { "released" }
+            }
+            Change::Remove => {
+                spool.remove(id).await?;
+                "removed"
+            }
+            Change::Flush => {
+                spool.flush(id)?;
+                "flushed"
+            }
+        };
+        self.journal.note(Level::Info, self.machine.wall_clock(), what, &[("id", &id), ("by", &"operator")]);
+        Ok(())
+    }
+}
+
+fn stats<M: Machine>(log: &str, spool: &Spool<M>) -> LogStats {
+    let figures = spool.figures();
+    LogStats {
+        log: log.to_owned(),
+        messages: spool.len() as u64,
+        segments: figures.segments,
+        free: figures.free,
+        octets: figures.octets,
+        state: SpoolState::from(&figures).name(),
+        damage: Vec::new(),
+    }
+}
