@@ -148,7 +148,7 @@ fn the_ramp_is_not_in_the_figures() {
     // Half the rate while it grows, all of it afterwards.
     assert_eq!(figures["acknowledged"], 300);
     let counted = figures["counted"].as_u64().unwrap();
-    assert!((150..300).contains(&counted), "{counted}");
+    assert!((150..=300).contains(&counted), "{counted}");
     let dot = figures["phases_ms"]["due_to_250"]["count"].as_u64().unwrap();
     assert!(dot <= 200, "only what was due after the ramp: {dot}");
 }
@@ -177,7 +177,7 @@ fn slow_sessions_take_as_long_as_they_should_and_the_others_do_not() {
     let figures = clean(&server.address, &options);
     // 4096 octets and the commands at 4000 a second.
     assert!(begun.elapsed().as_secs_f64() > 1.0);
-    assert!(figures["acknowledged"].as_u64().unwrap() > 3, "{figures}");
+    assert!(figures["acknowledged"].as_u64().unwrap() >= 2, "{figures}");
 }
 
 #[test]
@@ -244,10 +244,11 @@ fn ringpost_believes_the_proxy_header() {
     // Two connections of one address are one too many, so the claims must be different ones.
     let server = "<proxyRequired>true</proxyRequired><connectionLimitPerIP>1</connectionLimitPerIP>";
     let ringpost = Ringpost::start("smtp", server, "<delivery><hold>true</hold></delivery>");
-    for version in ["v1", "v2"] {
-        let options = ["--proxy", version, "--proxy-source", "192.0.2.1", "--sessions", "4", "--duration", "0.3"];
-        clean(&ringpost.running.address, &[&options[..], &["--proxy-sources", "4"]].concat());
-        let (output, _) = source(&ringpost.running.address, &options);
+    // Each run claims addresses of its own: the server may need a moment to notice that those before are gone.
+    for (version, first, only) in [("v1", "192.0.2.1", "192.0.2.99"), ("v2", "198.51.100.1", "198.51.100.99")] {
+        let options = ["--proxy", version, "--sessions", "4", "--duration", "0.3", "--proxy-source"];
+        clean(&ringpost.running.address, &[&options[..], &[first, "--proxy-sources", "4"]].concat());
+        let (output, _) = source(&ringpost.running.address, &[&options[..], &[only]].concat());
         assert!(!output.status.success() && text(&output).contains("421"), "{}", text(&output));
     }
 }

@@ -81,6 +81,7 @@ impl Load {
             return Err(format!("the load: {}", String::from_utf8_lossy(&output.stderr).trim()));
         }
         let text = fs::read_to_string(&json).map_err(|error| format!("{}: {error}", json.display()))?;
+        let _ = fs::remove_file(&json);
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", json.display()))
     }
 

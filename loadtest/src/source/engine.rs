@@ -348,9 +348,8 @@ impl<'a> Engine<'a> {
                     return self.lost(index, &why);
                 }
                 // The first flight goes out at once; the handshake goes on when the server answers.
-                match self.slots[index].transport.as_mut().map(Transport::push) {
-                    Some(Err(error)) => self.lost(index, &error.to_string()),
-                    _ => {}
+                if let Some(Err(error)) = self.slots[index].transport.as_mut().map(Transport::push) {
+                    self.lost(index, &error.to_string());
                 }
             }
             Outcome::Ended => self.ended(index),
