@@ -283,10 +283,7 @@ fn every_key_of_tls_that_is_done_changes_something() {
 #[test]
 fn every_key_that_is_not_done_is_named() {
     for (scope, key) in tables().filter(|(_, key)| !key.standing.is_done() && key.occurs != Occurs::Apart) {
-        let value = match key.path {
-            _ => "true",
-        };
-        let (_, problems) = read(&with_key(scope, key.path, value));
+        let (_, problems) = read(&with_key(scope, key.path, "true"));
         let name = key.path.rsplit(['/', '@']).next().expect("a split has a last part");
         let named = problems.iter().filter(|problem| problem.found.contains(name));
         let worst = named.map(|problem| problem.severity).max();
