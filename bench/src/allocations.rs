@@ -1,37 +1,31 @@
 //! An allocator that counts what it is asked for.
 
+use crate::tally::Tally;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// Blocks asked for, and their octets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allocations {
-    /// How often memory was asked for; growing in place counts.
-    pub blocks: u64,
-    /// How much was asked for.
-    pub octets: u64,
-}
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// The system's allocator, counted. A program that wants to count makes it its global one.
 pub struct Counting {
-    blocks: AtomicU64,
-    octets: AtomicU64,
+    own: Tally,
+    shared: AtomicPtr<Tally>,
 }
 
 impl Counting {
     /// With nothing counted.
     pub const fn new() -> Counting {
-        Counting { blocks: AtomicU64::new(0), octets: AtomicU64::new(0) }
+        Counting { own: Tally::new(), shared: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// What was counted so far.
-    pub fn so_far(&self) -> Allocations {
-        Allocations { blocks: self.blocks.load(Relaxed), octets: self.octets.load(Relaxed) }
+    /// Counts in a tally that others can read, from now on.
+    pub fn count_in(&self, tally: &'static Tally) {
+        self.shared.store(std::ptr::from_ref(tally).cast_mut(), Ordering::Release);
     }
 
-    fn count(&self, octets: usize) {
-        self.blocks.fetch_add(1, Relaxed);
-        self.octets.fetch_add(octets as u64, Relaxed);
+    /// Where it counts.
+    pub fn tally(&self) -> &Tally {
+        let shared = self.shared.load(Ordering::Acquire);
+        // SAFETY: it is null, or came from a reference that is valid for ever.
+        unsafe { shared.as_ref() }.unwrap_or(&self.own)
     }
 }
 
@@ -44,19 +38,19 @@ impl Default for Counting {
 // SAFETY: every call is handed to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.count(layout.size());
+        self.tally().allocated(layout.size());
         // SAFETY: the caller keeps to the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.count(layout.size());
+        self.tally().allocated(layout.size());
         // SAFETY: the caller keeps to the contract of `alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.count(size);
+        self.tally().allocated(size);
         // SAFETY: the caller keeps to the contract of `realloc`.
         unsafe { System.realloc(block, layout, size) }
     }
@@ -82,6 +76,7 @@ mod tests {
             let block = counting.realloc(block, layout, grown.size());
             counting.dealloc(block, grown);
         }
-        assert_eq!(counting.so_far(), Allocations { blocks: 2, octets: 400 });
+        let read = counting.tally().read();
+        assert_eq!((read.blocks, read.octets), (2, 400));
     }
 }

@@ -4,9 +4,11 @@
 //! - [`ring`]: the primitives that ringpost uses, and nothing else (`bench ring`).
 //! - [`leanest`]: a program that does what must be done for a message, and nothing else (`bench leanest`).
 //! - [`compare`]: ringpost beside it, under the same load (`bench compare`).
+//! - [`count`]: what ringpost does for a message, counted (`bench count`).
 
 pub mod allocations;
 pub mod compare;
+pub mod count;
 pub mod figures;
 pub mod leanest;
 pub mod parts;
@@ -14,6 +16,7 @@ pub mod perf;
 pub mod ring;
 pub mod system;
 pub mod table;
+pub mod tally;
 pub mod uring;
 
 use std::path::Path;

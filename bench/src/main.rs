@@ -1,6 +1,6 @@
 //! The `bench` command; see `bench/README.md`.
 
-use bench::{compare, leanest, ring, system};
+use bench::{compare, count, leanest, ring, system};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -20,6 +20,8 @@ enum Command {
     Leanest(leanest::Options),
     /// Run ringpost and the leanest program under the same load
     Compare(compare::Options),
+    /// Count copies, allocations, system calls and instructions of ringpost for a message
+    Count(count::Options),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Ring(options) => ring::run(&options),
         Command::Leanest(options) => leanest::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Count(options) => count::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

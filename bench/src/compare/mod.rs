@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
     /// Seconds of load on each server in each round
-    #[arg(long, default_value_t = 3.0, value_parser = ring::seconds)]
+    #[arg(long, default_value_t = 2.0, value_parser = ring::seconds)]
     pub seconds: f64,
     /// On which disk: a directory that files are made in, and removed again
     #[arg(long, default_value = ".")]
@@ -60,9 +60,10 @@ pub enum Contestant {
 
 impl Contestant {
     /// All of them, in the order they are shown.
-    pub const ALL: [Contestant; 4] = [
+    pub const ALL: [Contestant; 5] = [
         Contestant::Leanest(Form::Glommio),
         Contestant::Leanest(Form::Mixed),
+        Contestant::Leanest(Form::Executor),
         Contestant::Leanest(Form::Ring),
         Contestant::Ringpost,
     ];
@@ -72,6 +73,7 @@ impl Contestant {
         match self {
             Contestant::Leanest(Form::Glommio) => "leanest, glommio",
             Contestant::Leanest(Form::Mixed) => "leanest, mixed",
+            Contestant::Leanest(Form::Executor) => "leanest, executor",
             Contestant::Leanest(Form::Ring) => "leanest, one ring",
             Contestant::Ringpost => "ringpost",
         }
@@ -127,7 +129,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     };
     let prepared = options.prepared.unwrap_or((options.seconds * 1e9 / SEGMENT as f64) as u64 + 4);
     let program = beside(&options.ringpost, "ringpost")?;
-    let ringpost = Ringpost { program, prepared, cpu: cpus[0], cpus };
+    let ringpost = Ringpost { prepared, ..Ringpost::new(program, cpus) };
     let comparison = Comparison { options, folder: &folder_path, load, ringpost };
     comparison.announce();
     let report = comparison.rounds()?;

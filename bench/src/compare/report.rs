@@ -19,7 +19,7 @@ impl Report {
     pub fn new(size: u64) -> Report {
         let columns = [
             Column("round", 7),
-            Column("server", 17),
+            Column("server", 18),
             Column("CPU µs/msg", 10),
             Column("msg/s", 9),
             Column("p50 ms", 7),
@@ -159,11 +159,11 @@ mod tests {
         let turn = |cpu_us| Turn { cpu_us, per_second: 100.0, p50_ms: 1.0, p99_ms: 2.0, others: 0.0 };
         for (place, contestant) in Contestant::ALL.into_iter().enumerate() {
             report.turn(0, contestant, turn(1.0), bounds);
-            report.turn(1, contestant, turn(40.0 - 10.0 * place as f64), bounds);
+            report.turn(1, contestant, turn(50.0 - 10.0 * place as f64), bounds);
         }
         assert_eq!(report.best(), report.spread(Contestant::Leanest(Form::Ring), |turn, _| turn.cpu_us).median);
         let json = report.json();
-        let ringpost = &json["servers"][3];
+        let ringpost = &json["servers"][4];
         assert_eq!(ringpost["cpu_over_best"], 0.5);
         assert_eq!(ringpost["share_of_receiving"]["median"], 0.1);
         assert_eq!(ringpost["p50_over_sync"]["median"], 10.0);

@@ -36,6 +36,17 @@ pub struct Ringpost {
     pub cpu: usize,
     /// The CPUs that the process may use.
     pub cpus: Vec<usize>,
+    /// The program, with its options, that runs it; none if empty.
+    pub under: Vec<String>,
+    /// Variables that it is given.
+    pub environment: Vec<(String, PathBuf)>,
+}
+
+impl Ringpost {
+    /// A program on the first of these CPUs, with one segment prepared.
+    pub fn new(program: PathBuf, cpus: Vec<usize>) -> Ringpost {
+        Ringpost { program, prepared: 1, cpu: cpus[0], cpus, under: Vec::new(), environment: Vec::new() }
+    }
 }
 
 impl Server {
@@ -70,7 +81,15 @@ impl Server {
         let log = home.join("log");
         let output = File::create(&log).and_then(|log| Ok((log.try_clone()?, log)));
         let (out, err) = output.map_err(|error| format!("{}: {error}", log.display()))?;
-        let mut command = Command::new(&ringpost.program);
+        let mut command = match &ringpost.under[..] {
+            [] => Command::new(&ringpost.program),
+            [runner, options @ ..] => {
+                let mut command = Command::new(runner);
+                command.args(options).arg(&ringpost.program);
+                command
+            }
+        };
+        command.envs(ringpost.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--conf").arg(home.join("conf")).arg("serve").current_dir(&home).stdout(out).stderr(err);
         let child = spawn(command, &ringpost.cpus)?;
         let mut server = Server { child, address, spool: Some(home.join("var/spool")) };
@@ -97,6 +116,14 @@ impl Server {
     /// The process.
     pub fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends it in order and returns what it told.
+    pub fn end(mut self) -> Result<String, String> {
+        end(&mut self.child);
+        let log = self.spool.as_ref().and_then(|spool| Some(spool.parent()?.parent()?.join("log")));
+        let log = log.ok_or("it has no log")?;
+        fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))
     }
 
     /// Segments of the spool, if it has one.
@@ -126,7 +153,7 @@ fn end(child: &mut Child) {
     unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
     let begun = Instant::now();
     while matches!(child.try_wait(), Ok(None)) {
-        if begun.elapsed() > Duration::from_secs(20) {
+        if begun.elapsed() > Duration::from_secs(60) {
             // It is gone then, one way or the other.
             let _ = child.kill();
             let _ = child.wait();
@@ -194,7 +221,8 @@ fn write_home(home: &Path, address: SocketAddr, ringpost: &Ringpost) -> std::io:
             "ringpost.xml",
             format!(
                 "<ringpost><home>{}</home><shards>{}</shards>\
-                 <spool><segmentSize>{}M</segmentSize><prepared>{}</prepared><maxSegments>1024</maxSegments></spool>\
+                 <spool><segmentSize>{}M</segmentSize><prepared>{}</prepared><maxSegments>1024</maxSegments>\
+                 <reserve>64M</reserve></spool>\
                  <delivery><hold>true</hold></delivery></ringpost>",
                 home.display(),
                 ringpost.cpu,

@@ -1,7 +1,7 @@
 //! The leanest program: it speaks the dialogue with fixed replies, receives, finds the end of data, writes and syncs the same
 //! octets, on one core, and does nothing else. What ringpost takes beyond it is what being a mail server costs.
 //!
-//! Three forms of it tell which way to the kernel is the best.
+//! Four forms of it tell which way to the kernel is the best.
 
 pub mod batch;
 pub mod conversation;
@@ -21,21 +21,24 @@ use std::time::Duration;
 pub enum Form {
     /// glommio's sockets and glommio's files
     Glommio,
-    /// glommio's executor, and a ring of its own for disk and sockets: ringpost's way
+    /// glommio's sockets, and a ring of its own for the disk
     Mixed,
+    /// glommio's executor, and a ring of its own for disk and sockets: ringpost's way
+    Executor,
     /// One ring of its own for both
     Ring,
 }
 
 impl Form {
     /// All of them.
-    pub const ALL: [Form; 3] = [Form::Glommio, Form::Mixed, Form::Ring];
+    pub const ALL: [Form; 4] = [Form::Glommio, Form::Mixed, Form::Executor, Form::Ring];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Form::Glommio => "glommio",
             Form::Mixed => "mixed",
+            Form::Executor => "executor",
             Form::Ring => "ring",
         }
     }
@@ -79,9 +82,8 @@ pub fn run(options: &Options) -> Result<(), String> {
     let cpu = options.cpu.unwrap_or_else(|| system::cpus()[0]);
     let setup = Setup { cpu, bind: options.bind, file, octets };
     let serving = match options.form {
-        Form::Glommio => over_glommio::start(setup, true),
-        Form::Mixed => over_glommio::start(setup, false),
         Form::Ring => one_ring::start(setup),
+        form => over_glommio::start(setup, form),
     };
     let Serving { address, failed } = serving.map_err(|error| format!("cannot serve: {error}"))?;
     println!("listening on {address}");
@@ -137,9 +139,8 @@ mod tests {
             let setup =
                 Setup { cpu: system::cpus()[0], bind: ([127, 0, 0, 1], 0).into(), file: file.clone(), octets: 4 << 20 };
             let serving = match form {
-                Form::Glommio => over_glommio::start(setup, true),
-                Form::Mixed => over_glommio::start(setup, false),
                 Form::Ring => one_ring::start(setup),
+                form => over_glommio::start(setup, form),
             };
             let address = serving.expect("it serves").address;
             let long = b"0123456789abcdef\r\n".repeat(40_000);

@@ -2,7 +2,7 @@
 
 use super::batch::{BATCH, Memory, Offsets};
 use super::conversation::{Conversation, Shared, Step};
-use super::{Serving, Setup};
+use super::{Form, Serving, Setup};
 use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
 use glommio::net;
@@ -158,8 +158,8 @@ struct Core<D: Medium> {
     vitals: Arc<Vitals>,
 }
 
-/// Serves with glommio's sockets and files, or with ringpost's ring for both.
-pub(super) fn start(setup: Setup, glommio_files: bool) -> io::Result<Serving> {
+/// Serves with glommio's sockets and files, or with ringpost's ring for one of both, or for both.
+pub(super) fn start(setup: Setup, form: Form) -> io::Result<Serving> {
     let listener = BoundListener::bind(setup.bind, BACKLOG, None)?;
     let address = listener.local_address()?;
     let vitals = Arc::new(Vitals::default());
@@ -174,10 +174,7 @@ pub(super) fn start(setup: Setup, glommio_files: bool) -> io::Result<Serving> {
     let (fail, failed) = channel();
     let fail_of_work = fail.clone();
     let thread = GlommioMachine::start(core, move |machine| async move {
-        let served = match glommio_files {
-            true => serve_by_glommio(machine, listener, &setup).await,
-            false => serve_by_ring(machine, listener, &setup).await,
-        };
+        let served = serve_form(machine, listener, &setup, form).await;
         // Whoever waits for it may have gone.
         let _ = fail_of_work.send(served.err().unwrap_or_else(|| io::Error::other("it has ended")));
     })?;
@@ -193,14 +190,16 @@ pub(super) fn start(setup: Setup, glommio_files: bool) -> io::Result<Serving> {
     Ok(Serving { address, failed })
 }
 
-async fn serve_by_glommio(machine: GlommioMachine, listener: BoundListener, setup: &Setup) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).dma_open(&setup.file).await?;
-    let medium = Dma(Rc::new(file), machine.vitals().clone());
-    serve(machine, listener_of_glommio(&listener)?, setup, medium).await
-}
-
-async fn serve_by_ring(machine: GlommioMachine, listener: BoundListener, setup: &Setup) -> io::Result<()> {
+async fn serve_form(machine: GlommioMachine, listener: BoundListener, setup: &Setup, form: Form) -> io::Result<()> {
+    if form == Form::Glommio {
+        let file = OpenOptions::new().write(true).dma_open(&setup.file).await?;
+        let medium = Dma(Rc::new(file), machine.vitals().clone());
+        return serve(machine, listener_of_glommio(&listener)?, setup, medium).await;
+    }
     let medium = OwnRing(machine.disk().open(&setup.file, Open::Direct).await?);
+    if form == Form::Mixed {
+        return serve(machine, listener_of_glommio(&listener)?, setup, medium).await;
+    }
     let listener = listener.into_listener(&machine);
     serve(machine, listener, setup, medium).await
 }

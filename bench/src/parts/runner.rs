@@ -98,11 +98,11 @@ fn time(prepared: &mut Prepared) -> Spread {
 /// Allocations of a run, and octets.
 fn allocations(prepared: &mut Prepared, allocator: &Counting) -> (f64, f64) {
     const TIMES: u32 = 20;
-    let before = allocator.so_far();
+    let before = allocator.tally().read();
     for _ in 0..TIMES {
         (prepared.run)();
     }
-    let after = allocator.so_far();
+    let after = allocator.tally().read();
     let each = |after: u64, before: u64| (after - before) as f64 / f64::from(TIMES);
     (each(after.blocks, before.blocks), each(after.octets, before.octets))
 }
