@@ -349,3 +349,22 @@ fn a_message_too_large_for_the_room_that_is_left_is_put_off() {
     smtp.expect("NOOP", "250");
     process.stop();
 }
+
+#[test]
+fn what_is_to_be_discarded_is_kept_until_it_is_thrown_away_and_the_start_says_so() {
+    let home = Home::new(&Conf::new().with("delivery/discard", "true"));
+    let process = home.start();
+    assert!(process.announcement.contains("ACCEPTED MAIL IS THROWN AWAY"), "{}", process.announcement);
+    process.wait_for_log("discarding", &[]);
+    let reply = process.smtp().data(&["you@localhost"], b"Subject: nowhere\r\n\r\nHello.\r\n");
+    assert!(reply.starts_with("250 2."), "{reply}");
+    process.wait_for_log("discarded", &[&format!("id={}", id(&reply)), "to=<you@localhost>"]);
+    let reply = process.lmtp().data(&["you@localhost"], b"Subject: nowhere\r\n\r\nHello.\r\n");
+    assert!(reply.starts_with("451 4."), "nobody is told that it is in a mailbox: {reply}");
+    assert_eq!(home.mail_count("you"), 0);
+    process.stop();
+    // Nothing is left to do at the next start.
+    let process = home.start();
+    process.stop();
+    assert_eq!(home.mail_count("you"), 0);
+}

@@ -5,7 +5,8 @@ mod common;
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use common::process::{Conf, Home};
+use base64::Engine;
+use common::process::{Conf, Home, Server, eventually};
 
 /// Runs a verb with something on its standard input.
 fn say(home: &Home, words: &[&str], said: &str) -> Output {
@@ -193,6 +194,27 @@ fn hashes_of_james_are_imported() {
             {"name": "you@localhost", "algorithm": "SHA-1/plain", "scram": "false"},
         ])
     );
+}
+
+#[test]
+fn passwords_of_james_log_in_and_are_hashed_anew_and_a_new_one_counts_at_once() {
+    let server = Server::smtp().with("auth", "<announce>always</announce><requireSSL>false</requireSSL>");
+    let home = Home::without_users(&Conf::new().servers(vec![server]));
+    let file = "you@localhost,CEo1Ae3vaEXy8eQZjsOiuBz1xrw=,SHA-1\n";
+    assert!(say(&home, &["user", "import", "-"], file).status.success());
+    let process = home.start();
+    let plain = |password: &str| {
+        let words = base64::engine::general_purpose::STANDARD.encode(format!("\0you@localhost\0{password}"));
+        process.smtp().say(&format!("AUTH PLAIN {words}"))
+    };
+    assert!(plain("sesame").starts_with("235"));
+    let kept = || list(&home, "user").as_array().expect("an array")[1]["algorithm"].clone();
+    eventually(|| (kept() == "argon2id").then_some(())).unwrap_or_else(|| panic!("it is still {}", kept()));
+    assert!(plain("sesame").starts_with("235"), "known by its new hash");
+    assert!(say(&home, &["user", "passwd", "you@localhost"], "open sesame\n").status.success());
+    assert!(plain("sesame").starts_with("535"), "what was remembered counts no more");
+    assert!(plain("open sesame").starts_with("235"));
+    process.stop();
 }
 
 #[test]

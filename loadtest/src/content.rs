@@ -6,6 +6,7 @@
 
 use crate::date::date_time;
 use crate::mark::{FIELD, Mark};
+use crate::random::hash;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -30,10 +31,15 @@ pub enum Framing {
 /// All messages of a run.
 pub struct Content {
     run: u64,
+    shapes: Vec<Shape>,
+    pool: Vec<u8>,
+}
+
+/// All messages of one size.
+struct Shape {
     head: Vec<u8>,
     patches: Patches,
     body_octets: u64,
-    pool: Vec<u8>,
     windows: Vec<Window>,
 }
 
@@ -57,31 +63,57 @@ pub struct Piece {
     pub middle: Range<usize>,
     /// CRC-32C of the body.
     pub crc: u32,
+    /// Octets of the body.
+    pub body_octets: u64,
 }
 
 impl Content {
-    /// Prepares messages of exactly `size` octets, line ends as CR LF counted, dots not doubled.
-    pub fn prepare(run: u64, from: &str, to: &[String], size: usize, framing: Framing) -> Result<Content, String> {
+    /// Prepares messages of exactly these sizes, line ends as CR LF counted, dots not doubled. Each message has one of them.
+    pub fn prepare(run: u64, from: &str, to: &[String], sizes: &[usize], framing: Framing) -> Result<Content, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let (head, body_octets) = head(run, from, to, size, &date_time(now))?;
-        let patches = Patches::find(&head, run).ok_or("an address looks like a header field of this program")?;
+        let date = date_time(now);
         let mut lines = Lines::new(run);
-        let windows = windows(&mut lines, body_octets, framing);
+        let shape = |size: &usize| {
+            let (head, body_octets) = head(run, from, to, *size, &date)?;
+            let patches = Patches::find(&head, run).ok_or("an address looks like a header field of this program")?;
+            let windows = windows(&mut lines, body_octets, framing);
+            Ok(Shape { head, patches, body_octets: body_octets as u64, windows })
+        };
+        let shapes = sizes.iter().map(shape).collect::<Result<Vec<_>, String>>()?;
+        if shapes.is_empty() {
+            return Err("no size for messages".into());
+        }
         let pool = match framing {
             Framing::Data => lines.stuffed,
             Framing::Bdat => lines.plain,
         };
-        Ok(Content { run, head, patches, body_octets: body_octets as u64, pool, windows })
+        Ok(Content { run, shapes, pool })
     }
 
-    /// Octets of the body of every message.
-    pub fn body_octets(&self) -> u64 {
-        self.body_octets
+    /// A size from which on a message has room for what it says of itself, whatever the day.
+    pub fn least_size(from: &str, to: &[String]) -> usize {
+        let day_of_two_digits = date_time(15 * 86_400);
+        header(0, from, to, 0, &day_of_two_digits).len() + LAST_LINE
     }
 
-    /// Octets of the content of every message, dots not doubled.
-    pub fn octets(&self) -> u64 {
-        self.head.len() as u64 + self.body_octets
+    /// Octets of the content of message `seq`, dots not doubled.
+    pub fn octets(&self, seq: u64) -> u64 {
+        let shape = self.shape(seq);
+        shape.head.len() as u64 + shape.body_octets
+    }
+
+    /// Octets of the content of a message, on the average over all sizes.
+    pub fn mean_octets(&self) -> f64 {
+        let octets = |shape: &Shape| shape.head.len() as f64 + shape.body_octets as f64;
+        self.shapes.iter().map(octets).sum::<f64>() / self.shapes.len() as f64
+    }
+
+    /// Which size a message has follows from its number.
+    fn shape(&self, seq: u64) -> &Shape {
+        match self.shapes.len() {
+            1 => &self.shapes[0],
+            count => &self.shapes[(hash(self.run, seq) % count as u64) as usize],
+        }
     }
 
     /// The octets from which the middles are taken.
@@ -91,17 +123,18 @@ impl Content {
 
     /// Appends the header of message `seq` to `head` and its last line to `tail`.
     pub fn write(&self, seq: u64, head: &mut Vec<u8>, tail: &mut Vec<u8>) -> Piece {
-        let window = &self.windows[(seq % WINDOWS as u64) as usize];
+        let shape = self.shape(seq);
+        let window = &shape.windows[(seq % WINDOWS as u64) as usize];
         let last = tail.len();
         tail.extend_from_slice(&window.last_line);
         let digits = decimal(seq);
         put(tail, last + b"-- end of ".len(), &digits);
         let crc = crc32c::crc32c_append(window.crc, &tail[last..]);
         let first = head.len();
-        head.extend_from_slice(&self.head);
-        self.patches.seq.iter().for_each(|at| put(head, first + at, &digits));
-        put(head, first + self.patches.crc, &hexadecimal(crc));
-        Piece { middle: window.range.clone(), crc }
+        head.extend_from_slice(&shape.head);
+        shape.patches.seq.iter().for_each(|at| put(head, first + at, &digits));
+        put(head, first + shape.patches.crc, &hexadecimal(crc));
+        Piece { middle: window.range.clone(), crc, body_octets: shape.body_octets }
     }
 
     /// The run that every message names.
@@ -124,31 +157,34 @@ impl Patches {
 
 /// The header with its empty line, for message 0, and the octets left for the body.
 fn head(run: u64, from: &str, to: &[String], size: usize, date: &str) -> Result<(Vec<u8>, usize), String> {
-    let to = to.iter().map(|address| format!("<{address}>")).collect::<Vec<_>>().join(",\r\n ");
-    let seq = "0".repeat(SEQ_DIGITS);
-    let text = |octets: usize| {
-        let mark = Mark { run, seq: 0, crc: 0, octets: octets as u64 };
-        format!(
-            "From: <{from}>\r\nTo: {to}\r\nSubject: load {seq}\r\nDate: {date}\r\n\
-             Message-ID: <{seq}.{run:016x}@loadtest>\r\n{FIELD} {mark}\r\n\r\n"
-        )
-    };
-    let least = text(0).len() + LAST_LINE;
+    let octets = header(run, from, to, 0, date).len();
+    let least = octets + LAST_LINE;
     if size < least {
         return Err(format!("a size of {size} octets is too small: the least is {least}"));
     }
-    let body = size - text(0).len();
-    let head = text(body);
-    Ok((head.into_bytes(), body))
+    let body = size - octets;
+    Ok((header(run, from, to, body, date).into_bytes(), body))
+}
+
+/// The same for a body of so many octets; its length does not depend on them.
+fn header(run: u64, from: &str, to: &[String], body_octets: usize, date: &str) -> String {
+    let to = to.iter().map(|address| format!("<{address}>")).collect::<Vec<_>>().join(",\r\n ");
+    let seq = "0".repeat(SEQ_DIGITS);
+    let mark = Mark { run, seq: 0, crc: 0, octets: body_octets as u64 };
+    format!(
+        "From: <{from}>\r\nTo: {to}\r\nSubject: load {seq}\r\nDate: {date}\r\n\
+         Message-ID: <{seq}.{run:016x}@loadtest>\r\n{FIELD} {mark}\r\n\r\n"
+    )
 }
 
 /// Cuts the windows: each starts a line after the one before and ends with the line that still leaves room for the last one.
 fn windows(lines: &mut Lines, body_octets: usize, framing: Framing) -> Vec<Window> {
     let room = body_octets - LAST_LINE;
+    let mut end = 0;
     (0..WINDOWS)
         .map(|first| {
             lines.grow_to(first);
-            let mut end = first;
+            end = end.max(first);
             let start = lines.starts[first];
             loop {
                 lines.grow_to(end + 1);
@@ -157,12 +193,12 @@ fn windows(lines: &mut Lines, body_octets: usize, framing: Framing) -> Vec<Windo
                 }
                 end += 1;
             }
-            let end = lines.starts[end];
-            let crc = crc32c::crc32c(&lines.plain[start.0..end.0]);
-            let filler = room - (end.0 - start.0);
+            let stop = lines.starts[end];
+            let crc = crc32c::crc32c(&lines.plain[start.0..stop.0]);
+            let filler = room - (stop.0 - start.0);
             let range = match framing {
-                Framing::Data => start.1..end.1,
-                Framing::Bdat => start.0..end.0,
+                Framing::Data => start.1..stop.1,
+                Framing::Bdat => start.0..stop.0,
             };
             Window { range, crc, last_line: last_line(filler) }
         })
@@ -249,9 +285,10 @@ fn hexadecimal(number: u32) -> [u8; 8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::{Inspected, inspect};
 
     fn content(size: usize, framing: Framing) -> Content {
-        Content::prepare(0xfeed, "me@here", &["you@there".into(), "they@there".into()], size, framing).unwrap()
+        Content::prepare(0xfeed, "me@here", &["you@there".into(), "they@there".into()], &[size], framing).unwrap()
     }
 
     fn message(content: &Content, seq: u64) -> (Vec<u8>, Piece) {
@@ -271,7 +308,7 @@ mod tests {
     fn has_exactly_the_size_asked_for() {
         for size in (400..1400).chain([4096, 102_400, 1_048_576]) {
             let content = content(size, Framing::Bdat);
-            assert_eq!(content.octets(), size as u64);
+            assert_eq!(content.octets(1), size as u64);
             for seq in [0, 1, 63, 64, 9_999_999_999] {
                 assert_eq!(message(&content, seq).0.len(), size, "size {size}, message {seq}");
             }
@@ -326,8 +363,30 @@ mod tests {
     }
 
     #[test]
+    fn sizes_are_mixed_by_the_number_of_the_message_and_each_is_whole() {
+        let to = ["you@there".to_string()];
+        let content = Content::prepare(5, "me@here", &to, &[1000, 2000, 90_000], Framing::Bdat).unwrap();
+        let mut seen = std::collections::BTreeMap::new();
+        for seq in 0..3000 {
+            let message = message(&content, seq).0;
+            assert_eq!(message.len() as u64, content.octets(seq));
+            if seq < 200 {
+                assert!(matches!(inspect(&message[..]), Ok(Inspected::Whole(mark)) if mark.seq == seq));
+            }
+            *seen.entry(message.len()).or_insert(0) += 1;
+        }
+        assert_eq!(seen.keys().copied().collect::<Vec<_>>(), [1000, 2000, 90_000]);
+        assert!(seen.values().all(|count| (850..1150).contains(count)), "{seen:?}");
+        assert_eq!(content.mean_octets(), 31_000.0);
+    }
+
+    #[test]
     fn refuses_a_size_without_room() {
-        let error = Content::prepare(1, "me@here", &["you@there".into()], 100, Framing::Data).err().unwrap();
+        let to = ["you@there".to_string()];
+        let least = Content::least_size("me@here", &to);
+        assert!(Content::prepare(1, "me@here", &to, &[least], Framing::Data).is_ok());
+        assert!(Content::prepare(1, "me@here", &to, &[least - 2], Framing::Data).is_err());
+        let error = Content::prepare(1, "me@here", &["you@there".into()], &[100], Framing::Data).err().unwrap();
         assert!(error.contains("too small"), "{error}");
     }
 }

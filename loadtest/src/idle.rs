@@ -1,8 +1,8 @@
 //! `loadtest idle`: holds idle sessions and tells what they cost the server.
 
+use crate::args::{resolve, seconds};
 use crate::process::{self, Memory, StopSignal};
 use crate::reply::ReplyReader;
-use crate::source::{resolve, seconds};
 use clap::Args;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, Read, Write};

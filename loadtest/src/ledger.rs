@@ -2,7 +2,12 @@
 //!
 //! The first line is `# loadtest run=<hex>`. Each further line is `seq session octets crc32c server-reply`, where octets and CRC-32C
 //! (hexadecimal) are those of the body as in the [`crate::mark`]. With LMTP there is a line for each recipient that was acknowledged.
+//!
+//! A sink's ledger starts with `# loadtest sink`. Each further line is `run seq octets crc32c session recipient` for a message that was
+//! whole, or `damaged session recipient what`, or `foreign session recipient` for one that no source of ours has made.
 
+use crate::inspect::Inspected;
+use crate::mark::Mark;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -14,6 +19,80 @@ const LINE_LIMIT: u64 = 16 * 1024;
 /// Writes a ledger.
 pub struct LedgerWriter {
     file: BufWriter<File>,
+}
+
+/// Writes the ledger of a sink.
+pub struct SinkLedger {
+    file: BufWriter<File>,
+    dirty: bool,
+}
+
+/// The first line of a sink's ledger.
+const SINK: &[u8] = b"# loadtest sink";
+
+impl SinkLedger {
+    /// Makes the file, which must not exist yet.
+    pub fn create(path: &Path) -> Result<SinkLedger, String> {
+        let create = || {
+            let mut file = BufWriter::with_capacity(256 * 1024, File::create_new(path)?);
+            file.write_all(SINK)?;
+            file.write_all(b"\n")?;
+            Ok(SinkLedger { file, dirty: true })
+        };
+        create().map_err(|error: io::Error| format!("{}: {error}", path.display()))
+    }
+
+    /// Notes what was acknowledged to be there for `recipient`.
+    pub fn write(&mut self, session: u64, recipient: &str, inspected: &Inspected) -> io::Result<()> {
+        self.dirty = true;
+        // A path may hold blanks and even quoted line ends; a line of the ledger ends where it ends.
+        let recipient = recipient.escape_default();
+        match inspected {
+            Inspected::Whole(Mark { run, seq, crc, octets }) => {
+                writeln!(self.file, "{run:016x} {seq} {octets} {crc:08x} {session} {recipient}")
+            }
+            Inspected::Damaged(_, why) => writeln!(self.file, "damaged {session} {recipient} {why}"),
+            Inspected::Foreign => writeln!(self.file, "foreign {session} {recipient}"),
+        }
+    }
+
+    /// Hands what was written to the kernel.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.dirty) { self.file.flush() } else { Ok(()) }
+    }
+}
+
+/// Reads a sink's ledger and gives what each line says; an error names the line.
+pub fn read_sink(path: &Path, mut entry: impl FnMut(Inspected)) -> Result<(), String> {
+    let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let failed = |number: u64, what: &str| format!("{}:{number}: {what}", path.display());
+    let (mut input, mut line, mut number) = (BufReader::new(file), Vec::new(), 1);
+    if !read_line(&mut input, &mut line).map_err(|error| failed(1, &error))? || line != SINK {
+        return Err(failed(1, "not a sink's ledger"));
+    }
+    while read_line(&mut input, &mut line).map_err(|error| failed(number + 1, &error))? {
+        number += 1;
+        entry(sink_entry(&line).ok_or_else(|| failed(number, "not \"run seq octets crc32c session recipient\""))?);
+    }
+    Ok(())
+}
+
+fn sink_entry(line: &[u8]) -> Option<Inspected> {
+    let text = String::from_utf8_lossy(line);
+    let mut words = text.splitn(6, ' ');
+    match words.next()? {
+        "foreign" => Some(Inspected::Foreign),
+        "damaged" => Some(Inspected::Damaged(None, text.clone().into_owned())),
+        run => {
+            let run = u64::from_str_radix(run, 16).ok()?;
+            let seq = words.next()?.parse().ok()?;
+            let octets = words.next()?.parse().ok()?;
+            let crc = u32::from_str_radix(words.next()?, 16).ok()?;
+            words.next()?.parse::<u64>().ok()?;
+            words.next()?;
+            Some(Inspected::Whole(Mark { run, seq, crc, octets }))
+        }
+    }
 }
 
 /// One acknowledged message, as the ledger has it.
@@ -126,6 +205,32 @@ mod tests {
         assert_eq!(ledger.messages[&4], Acknowledged { octets: 901, crc: 0xabd, lines: 2 });
         assert_eq!(ledger.messages.len(), 2);
         assert!(LedgerWriter::create(&path, 7).is_err(), "a ledger is not written over");
+    }
+
+    #[test]
+    fn a_sinks_ledger_is_read_as_it_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        let whole = Inspected::Whole(Mark { run: 9, seq: 3, crc: 0xabc, octets: 900 });
+        let mut writer = SinkLedger::create(&path).unwrap();
+        writer.write(1, "you@there", &whole).unwrap();
+        writer.write(1, "\"a b\\\n\"@there", &whole).unwrap();
+        writer.write(2, "you@there", &Inspected::Damaged(Some(9), "short".into())).unwrap();
+        writer.write(3, "you@there", &Inspected::Foreign).unwrap();
+        writer.flush().unwrap();
+        let mut entries = Vec::new();
+        read_sink(&path, |entry| entries.push(entry)).unwrap();
+        assert_eq!(entries.len(), 4);
+        assert!(entries[..2].iter().all(|entry| *entry == whole));
+        assert!(matches!(&entries[2], Inspected::Damaged(None, text) if text.contains("short")));
+        assert_eq!(entries[3], Inspected::Foreign);
+        for (text, line) in
+            [("x\n", 1), ("# loadtest sink\n9 3 900 xyz 1 a\n", 2), ("# loadtest sink\n9 3 900 abc 1\n", 2)]
+        {
+            std::fs::write(&path, text).unwrap();
+            assert!(read_sink(&path, |_| ()).unwrap_err().contains(&format!(":{line}: ")), "{text:?}");
+        }
+        assert!(SinkLedger::create(&path).is_err());
     }
 
     #[test]

@@ -48,6 +48,16 @@ impl Reply<'_> {
         let lines = self.text.split(|&octet| octet == b'\n').skip(1);
         lines.filter_map(|line| line.get(4..)?.split(|&octet| octet == b' ').next())
     }
+
+    /// Whether a reply to EHLO offers `keyword` with `argument` among its arguments.
+    pub fn offers(&self, keyword: &str, argument: &str) -> bool {
+        let mut lines = self.text.split(|&octet| octet == b'\n').skip(1).filter_map(|line| line.get(4..));
+        lines.any(|line| {
+            let mut words = line.split(|&octet| octet == b' ');
+            let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            words.next().is_some_and(|word| is(word, keyword)) && words.any(|word| is(word, argument))
+        })
+    }
 }
 
 impl ReplyReader {
@@ -166,5 +176,6 @@ mod tests {
         let reply = Reply { code: 250, text: b"250-here\xff\n250-SIZE 100\n250-\n250 PIPELINING" };
         assert_eq!(reply.first_line(), "250-here\\xff");
         assert_eq!(reply.keywords().collect::<Vec<_>>(), [&b"SIZE"[..], b"", b"PIPELINING"]);
+        assert!(reply.offers("size", "100") && !reply.offers("SIZE", "10") && !reply.offers("100", "100"));
     }
 }

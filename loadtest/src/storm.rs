@@ -4,9 +4,10 @@
 //! A connection counts as admitted from the moment when its banner is read until just before anything is done that lets the
 //! server end it. So at every moment the server has at least as many as are counted here: a count above the limit is proof.
 
+use crate::args::{resolve, seconds};
+use crate::errors::Errors;
 use crate::process::{self, StopSignal};
 use crate::reply::{Reply, ReplyReader};
-use crate::source::{Errors, resolve, seconds};
 use clap::Args;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};

@@ -1,21 +1,16 @@
-//! `loadtest verify`: compares what Maildirs hold with what the ledger says was acknowledged.
+//! `loadtest verify`: compares what was kept and passed on with what the ledger says was acknowledged.
 
-use crate::ledger::Ledger;
-use crate::mark::{FIELD, Mark};
-use crate::source::seconds;
-use clap::Args;
+use crate::args::seconds;
+use crate::inspect::{Inspected, inspect};
+use crate::ledger::{self, Ledger};
+use crate::mark::Mark;
+use clap::{ArgGroup, Args};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-
-/// Octets of a header line that are looked at; what follows on the line is no field of ours.
-const LINE_LIMIT: u64 = 64 * 1024;
-
-/// Octets of a header that are read before the file counts as none of ours.
-const HEADER_LIMIT: u64 = 1024 * 1024;
 
 /// Names that are listed in each group of the report.
 const LISTED: usize = 20;
@@ -25,14 +20,21 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// What `loadtest verify` is asked to do.
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("places").args(["maildir", "messages", "sink"]).required(true).multiple(true)))]
 pub struct Options {
     /// Ledger that a source wrote; repeat it for several runs
     #[arg(long, required = true)]
     ledger: Vec<PathBuf>,
     /// Maildir in which the messages are to be found; repeat it for several
-    #[arg(long, required = true)]
+    #[arg(long)]
     maildir: Vec<PathBuf>,
-    /// Copies of a message over all Maildirs that each line of the ledger stands for
+    /// Directory of files, a message each, itself and all below it, as an export of a spool makes it; repeat it for several
+    #[arg(long)]
+    messages: Vec<PathBuf>,
+    /// Ledger of a sink to which the messages were passed on; repeat it for several
+    #[arg(long)]
+    sink: Vec<PathBuf>,
+    /// Copies of a message over all these places that each line of the ledger stands for
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     copies: u64,
     /// Seconds to wait for what is missing
@@ -77,9 +79,11 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     let mut found = Found::default();
     loop {
         found.walk(&options.maildir, &ledgers)?;
-        let comparison = compare(&ledgers, options.copies, &found);
+        options.messages.iter().try_for_each(|directory| found.walk_tree(directory, &ledgers))?;
+        let passed_on = passed_on(&options.sink, &ledgers, &found)?;
+        let comparison = compare(&ledgers, options.copies, &passed_on);
         if comparison.missing.is_empty() || Instant::now() >= deadline {
-            return Ok(report(&comparison, &found));
+            return Ok(report(&comparison, &passed_on));
         }
         std::thread::sleep(PAUSE);
     }
@@ -96,22 +100,46 @@ fn read_ledgers(paths: &[PathBuf]) -> Result<Ledgers, String> {
     Ok(ledgers)
 }
 
+/// What was found, and what the sinks acknowledged. Their ledgers grow, so each time they are read anew.
+fn passed_on(sinks: &[PathBuf], ledgers: &Ledgers, found: &Found) -> Result<Found, String> {
+    let mut all = Found { read: HashSet::new(), whole: found.whole.clone(), ..Found::default() };
+    all.damaged.extend_from_slice(&found.damaged);
+    all.foreign = found.foreign;
+    for path in sinks {
+        ledger::read_sink(path, |entry| all.enter(path, entry, ledgers))?;
+    }
+    Ok(all)
+}
+
 impl Found {
-    fn walk(&mut self, maildirs: &[PathBuf], ledgers: &Ledgers) -> Result<(), String> {
-        for folder in maildirs.iter().flat_map(|maildir| [maildir.join("new"), maildir.join("cur")]) {
-            self.walk_folder(&folder, ledgers).map_err(|error| format!("{}: {error}", folder.display()))?;
+    /// Reads every file below a directory.
+    fn walk_tree(&mut self, directory: &Path, ledgers: &Ledgers) -> Result<(), String> {
+        let failed = |error: io::Error| format!("{}: {error}", directory.display());
+        self.walk_folder(directory, ledgers, Path::to_owned).map_err(failed)?;
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_dir() {
+                self.walk_tree(&entry.path(), ledgers)?;
+            }
         }
         Ok(())
     }
 
-    fn walk_folder(&mut self, folder: &Path, ledgers: &Ledgers) -> io::Result<()> {
+    fn walk(&mut self, maildirs: &[PathBuf], ledgers: &Ledgers) -> Result<(), String> {
+        for folder in maildirs.iter().flat_map(|maildir| [maildir.join("new"), maildir.join("cur")]) {
+            self.walk_folder(&folder, ledgers, unique).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+        Ok(())
+    }
+
+    fn walk_folder(&mut self, folder: &Path, ledgers: &Ledgers, key: fn(&Path) -> PathBuf) -> io::Result<()> {
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
         };
         for entry in entries {
             let path = entry?.path();
-            if self.read.contains(&unique(&path)) {
+            if self.read.contains(&key(&path)) || path.is_dir() {
                 continue;
             }
             match File::open(&path) {
@@ -119,7 +147,7 @@ impl Found {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => self.enter(&path, inspect(BufReader::with_capacity(64 * 1024, file?))?, ledgers),
             }
-            self.read.insert(unique(&path));
+            self.read.insert(key(&path));
         }
         Ok(())
     }
@@ -152,91 +180,6 @@ fn unique(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let base = name.split(':').next().unwrap_or_default();
     path.parent().and_then(Path::parent).unwrap_or(Path::new("")).join(base)
-}
-
-/// What a file is.
-#[derive(Debug, PartialEq, Eq)]
-enum Inspected {
-    /// A message that is as it says it is.
-    Whole(Mark),
-    /// A message of ours, of this run if it still tells, that is not.
-    Damaged(Option<u64>, String),
-    /// No message of ours.
-    Foreign,
-}
-
-fn inspect(mut file: impl BufRead) -> io::Result<Inspected> {
-    let (mark, id) = match read_header(&mut file)? {
-        None => return Ok(Inspected::Foreign),
-        Some(header) => header,
-    };
-    let Ok(mark) = mark.parse::<Mark>() else {
-        return Ok(Inspected::Damaged(None, format!("not a mark: \"{}\"", mark.escape_default())));
-    };
-    let expected = format!("<{:010}.{:016x}@loadtest>", mark.seq, mark.run);
-    if id.trim() != expected {
-        return Ok(Inspected::Damaged(
-            Some(mark.run),
-            format!("Message-ID is \"{}\", not {expected}", id.escape_default()),
-        ));
-    }
-    let (octets, crc) = read_body(file)?;
-    if (octets, crc) == (mark.octets, mark.crc) {
-        return Ok(Inspected::Whole(mark));
-    }
-    let why =
-        format!("message {}: {octets} octets of crc {crc:08x}, not {} of {:08x}", mark.seq, mark.octets, mark.crc);
-    Ok(Inspected::Damaged(Some(mark.run), why))
-}
-
-/// Reads up to and with the empty line; the values of the mark and of Message-ID, or `None` without a mark.
-fn read_header(file: &mut impl BufRead) -> io::Result<Option<(String, String)>> {
-    let (mut mark, mut id) = (None, String::new());
-    let (mut line, mut read) = (Vec::new(), 0);
-    while read < HEADER_LIMIT {
-        line.clear();
-        let count = file.take(LINE_LIMIT).read_until(b'\n', &mut line)?;
-        read += count as u64;
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end_matches(['\r', '\n']);
-        if count == 0 || text.is_empty() {
-            return Ok(mark.map(|mark| (mark, id)));
-        }
-        if let Some(value) = text.strip_prefix(FIELD) {
-            mark = Some(value.to_string());
-        } else if let Some(value) = text.strip_prefix("Message-ID:") {
-            id = value.to_string();
-        }
-    }
-    Ok(None)
-}
-
-/// Octets and CRC-32C of the rest of the file, with every line end as CR LF.
-fn read_body(mut file: impl BufRead) -> io::Result<(u64, u32)> {
-    let (mut octets, mut crc, mut before) = (0, 0, 0);
-    loop {
-        let buffer = file.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok((octets, crc));
-        }
-        for piece in buffer.split_inclusive(|&octet| octet == b'\n') {
-            let line = piece.strip_suffix(b"\n");
-            let text = line.unwrap_or(piece);
-            before = text.last().copied().unwrap_or(before);
-            let end: &[u8] = match line {
-                None => b"",
-                Some(_) if before == b'\r' => b"\n",
-                Some(_) => b"\r\n",
-            };
-            crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, text), end);
-            octets += (text.len() + end.len()) as u64;
-            if line.is_some() {
-                before = b'\n';
-            }
-        }
-        let count = buffer.len();
-        file.consume(count);
-    }
 }
 
 fn compare(ledgers: &Ledgers, copies: u64, found: &Found) -> Comparison {
@@ -273,6 +216,7 @@ fn report(comparison: &Comparison, found: &Found) -> ExitCode {
 mod tests {
     use super::*;
     use crate::ledger::Acknowledged;
+    use crate::mark::FIELD;
 
     const BODY: &str = "one\r\n.two\r\n\r\nFrom three \r\n";
 
@@ -280,32 +224,6 @@ mod tests {
         let mark = Mark { run: 9, seq, crc: crc32c::crc32c(BODY.as_bytes()), octets: BODY.len() as u64 };
         let id = format!("<{seq:010}.{:016x}@loadtest>", 9);
         format!("Received: by here\r\nMessage-ID: {id}\r\n{FIELD} {mark}\r\n\r\n{body}")
-    }
-
-    fn inspected(text: &str) -> Inspected {
-        let whole = inspect(text.as_bytes()).unwrap();
-        let narrow = inspect(BufReader::with_capacity(1, text.as_bytes())).unwrap();
-        assert_eq!(whole, narrow, "the size of the buffer makes no difference");
-        whole
-    }
-
-    #[test]
-    fn takes_either_line_end_for_whole() {
-        let wire = message(4, BODY);
-        assert!(matches!(inspected(&wire), Inspected::Whole(mark) if mark.seq == 4));
-        assert!(matches!(inspected(&wire.replace("\r\n", "\n")), Inspected::Whole(_)));
-    }
-
-    #[test]
-    fn notices_every_damage() {
-        for body in ["", "one\r\n", &BODY[..BODY.len() - 1], &BODY.replace(".two", "..two"), &format!("{BODY}\r\n")] {
-            assert!(matches!(inspected(&message(4, body)), Inspected::Damaged(Some(9), _)), "{body:?}");
-        }
-        let other_id = message(4, BODY).replace("<0000000004.", "<0000000005.");
-        assert!(matches!(inspected(&other_id), Inspected::Damaged(Some(9), _)));
-        assert!(matches!(inspected(&message(4, BODY).replace(" octets=", "")), Inspected::Damaged(None, _)));
-        assert_eq!(inspected("Subject: x\n\nX-Loadtest: in the body\n"), Inspected::Foreign);
-        assert_eq!(inspected(""), Inspected::Foreign);
     }
 
     fn ledgers(lines: &[(u64, u64)]) -> Ledgers {
@@ -344,10 +262,34 @@ mod tests {
     }
 
     #[test]
+    fn reads_trees_of_files_and_what_sinks_acknowledged() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("0/deep")).unwrap();
+        fs::write(home.path().join("0/deep/a.eml"), message(1, BODY)).unwrap();
+        fs::write(home.path().join("b.eml"), message(2, BODY)).unwrap();
+        let sink = home.path().join("sink");
+        let mut writer = ledger::SinkLedger::create(&sink).unwrap();
+        writer.write(0, "you@there", &inspect(message(2, BODY).as_bytes()).unwrap()).unwrap();
+        writer.write(0, "they@there", &inspect(message(3, BODY).as_bytes()).unwrap()).unwrap();
+        writer.write(1, "they@there", &inspect(message(3, "cut").as_bytes()).unwrap()).unwrap();
+        writer.flush().unwrap();
+        let (ledgers, mut found) = (ledgers(&[(1, 1), (2, 1), (3, 2)]), Found::default());
+        found.walk_tree(&home.path().join("0"), &ledgers).unwrap();
+        for _ in 0..2 {
+            let all = passed_on(std::slice::from_ref(&sink), &ledgers, &found).unwrap();
+            assert_eq!(all.whole, HashMap::from([((9, 1), 1), ((9, 2), 1), ((9, 3), 1)]));
+            assert_eq!(all.damaged.len(), 1);
+            assert_eq!(compare(&ledgers, 1, &all).missing, [(9, 3)]);
+        }
+        found.walk_tree(home.path(), &ledgers).unwrap();
+        assert_eq!(found.whole, HashMap::from([((9, 1), 1), ((9, 2), 1)]));
+    }
+
+    #[test]
     fn notices_a_whole_message_that_was_not_the_one_sent() {
         let (mut ledgers, mut found) = (ledgers(&[(1, 1)]), Found::default());
         ledgers.get_mut(&9).unwrap().messages.get_mut(&1).unwrap().crc ^= 1;
-        found.enter(Path::new("x"), inspected(&message(1, BODY)), &ledgers);
+        found.enter(Path::new("x"), inspect(message(1, BODY).as_bytes()).unwrap(), &ledgers);
         assert_eq!((found.damaged.len(), found.whole.len()), (1, 0));
     }
 }

@@ -1,10 +1,13 @@
 //! The program as a whole, against a small server of the test's own.
 
+mod common;
+
+use common::{loadtest, start, text};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -116,19 +119,6 @@ fn maildir() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     ["new", "cur", "tmp"].iter().for_each(|folder| fs::create_dir(directory.path().join(folder)).unwrap());
     directory
-}
-
-fn start(arguments: &[&str]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn loadtest(arguments: &[&str]) -> Output {
-    start(arguments).wait_with_output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 fn verify(ledger: &Path, maildir: &Path, more: &[&str]) -> Output {

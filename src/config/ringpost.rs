@@ -129,6 +129,8 @@ pub struct TlsExtras {
 pub struct DeliverySettings {
     /// `hold`: mail is taken and kept in the spool, and not delivered.
     pub hold: bool,
+    /// `discard`: mail is taken, kept safely, and then thrown away; for measuring alone.
+    pub discard: bool,
     /// `share`: percent of a core that delivery is guaranteed when intake wants all of it.
     pub share: u8,
     /// `concurrency`: deliveries under way at a time in each shard.
@@ -206,6 +208,7 @@ pub const KEYS: &[Key] = &[
     key("tls/certificate/privateKey"),
     key("tls/certificate/certificates"),
     key("delivery/hold").default("false"),
+    key("delivery/discard").default("false"),
     key("delivery/share").default("25"),
     key("delivery/concurrency").default("16"),
     key("delivery/retry").default("1m,5m,15m,1h"),
@@ -420,6 +423,7 @@ fn tls(section: &mut Section<'_>, Surroundings { host, places }: Surroundings<'_
 fn delivery(section: &mut Section<'_>) -> DeliverySettings {
     DeliverySettings {
         hold: section.read("delivery/hold", value::boolean).unwrap_or(false),
+        discard: section.read("delivery/discard", value::boolean).unwrap_or(false),
         share: section
             .read("delivery/share", |text| value::number(text, 1, 90))
             .and_then(|percent| u8::try_from(percent).ok())

@@ -25,6 +25,8 @@ pub struct Mail {
 pub enum Effect {
     /// Put the mail into the recipient's mailbox on this host.
     DeliverLocally(Recipient),
+    /// Throw it away for this recipient: nobody gets it.
+    Discard(Recipient),
 }
 
 /// Which of a mail's recipients a mailet is for.
@@ -39,6 +41,8 @@ pub enum Matcher {
 pub enum Mailet {
     /// Into the mailbox; nothing is left of them in the pipeline (James: `LocalDelivery`).
     LocalDelivery,
+    /// Nowhere; nothing is left of them in the pipeline (James: `Null`).
+    Null,
 }
 
 /// Matchers and mailets in order (James: `<processor state="…">`).
@@ -60,6 +64,11 @@ impl Container {
     /// A container whose root brings every mail into the mailboxes of this host.
     pub fn local_delivery() -> Container {
         Container { root: Processor { state: "root".into(), pairs: vec![(Matcher::All, Mailet::LocalDelivery)] } }
+    }
+
+    /// A container whose root throws every mail away.
+    pub fn discarding() -> Container {
+        Container { root: Processor { state: "root".into(), pairs: vec![(Matcher::All, Mailet::Null)] } }
     }
 
     /// Evaluates the pipeline for one mail. Every recipient comes out in an effect.
@@ -86,9 +95,11 @@ impl Matcher {
 
 impl Mailet {
     fn serve(self, recipients: Vec<Recipient>) -> impl Iterator<Item = Effect> {
-        match self {
-            Mailet::LocalDelivery => recipients.into_iter().map(Effect::DeliverLocally),
-        }
+        let effect = match self {
+            Mailet::LocalDelivery => Effect::DeliverLocally,
+            Mailet::Null => Effect::Discard,
+        };
+        recipients.into_iter().map(effect)
     }
 }
 
@@ -100,6 +111,8 @@ mod tests {
     fn every_recipient_comes_out() {
         let recipient = |place| Recipient { place, mailbox: Mailbox::parse("you@localhost").expect("a mailbox") };
         let mail = Mail { recipients: (0..3).map(recipient).collect() };
+        let effects = Container::discarding().process(mail.clone());
+        assert_eq!(effects, (0..3).map(|place| Effect::Discard(recipient(place))).collect::<Vec<_>>());
         let effects = Container::local_delivery().process(mail);
         assert_eq!(effects, (0..3).map(|place| Effect::DeliverLocally(recipient(place))).collect::<Vec<_>>());
     }

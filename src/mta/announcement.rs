@@ -56,6 +56,9 @@ pub fn announcement(
     if configuration.ringpost.delivery.hold {
         line("hold", "accepted mail stays in the spool (delivery/hold in ringpost.xml)");
     }
+    if configuration.ringpost.delivery.discard {
+        line("DISCARD", "ACCEPTED MAIL IS THROWN AWAY, nobody gets any (delivery/discard in ringpost.xml)");
+    }
     text
 }
 

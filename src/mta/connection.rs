@@ -11,6 +11,7 @@ use super::channel::{Channel, End};
 use super::core::{Core, Server};
 use super::login::{Applicant, Told, outcome};
 use super::pace::{Doing, Pace};
+use super::slowing;
 use super::spooler::Fate;
 use crate::control::journal::Level;
 use crate::delivery::Delivered;
@@ -230,7 +231,18 @@ impl<M: Machine> Connection<M> {
         self.core.note(Level::Session, "tls", &fields);
     }
 
+    /// Lets the client wait where mail comes faster than it goes.
+    async fn wait_for_delivery(&self) {
+        let wait = slowing::wait(self.core.spool.lag());
+        if !wait.is_zero() && !self.core.hold {
+            self.core.machine.sleep(wait).await;
+        }
+    }
+
     async fn ask(&mut self, question: Question) -> Step {
+        if let Question::Sender { .. } = question {
+            self.wait_for_delivery().await;
+        }
         let (peer, directory) = (self.session.peer(), &*self.core.directory);
         let chain = &self.server.chain;
         let verdict = match &question {

@@ -30,6 +30,7 @@ pub mod requirements;
 pub mod serve;
 pub mod settings;
 pub mod shard;
+mod slowing;
 pub mod spooler;
 pub mod topology;
 mod translate;

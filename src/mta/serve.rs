@@ -63,6 +63,10 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
     let report = fleet.report(started);
     let status = Arc::new(move |request| report.answer(request));
     control.spawn(socket.serve(status, fleet.keeper.clone(), fleet.errands.clone()));
+    if configuration.ringpost.delivery.discard {
+        let text = "accepted mail is thrown away, nobody gets any (delivery/discard in ringpost.xml)";
+        fleet.journal.note(Level::Warning, now(), "discarding", &[("text", &text)]);
+    }
     fleet.journal.note(Level::Info, now(), "started", &[("shards", &shards.len())]);
 
     let why = control.block_on(async {

@@ -378,6 +378,11 @@ fn note_spool(journal: &Journal, now: u64, spool: &str, event: &LogEvent) {
                 format!("a write and its sync have taken {:.1} s; clients wait for the disk", time.as_secs_f64());
             journal.note(Level::Warning, now, "spool-slow", &[("spool", &spool), ("text", &text)]);
         }
+        LogEvent::Recovering { segments, of } => {
+            let fields: [(&'static str, &dyn std::fmt::Display); 3] =
+                [("spool", &spool), ("segments", segments), ("of", of)];
+            journal.note(Level::Info, now, "recovering", &fields);
+        }
         LogEvent::NoSegment(error) => {
             journal.note(Level::Warning, now, "spool-full", &[("spool", &spool), ("text", error)]);
         }

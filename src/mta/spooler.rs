@@ -179,7 +179,14 @@ impl<M: Machine> Spooler<M> {
         let mail = Mail { recipients: recipients.collect() };
         let (mut fates, mut outcomes) = (Vec::new(), Vec::new());
         for effect in self.0.settings.container.process(mail) {
-            let Effect::DeliverLocally(recipient) = effect;
+            let recipient = match effect {
+                Effect::DeliverLocally(recipient) => recipient,
+                Effect::Discard(recipient) => {
+                    outcomes.push(self.discard(&stored, &recipient, purpose));
+                    fates.push((recipient.place, Fate::Failed));
+                    continue;
+                }
+            };
             let result = self.deliver(&stored, &recipient).await;
             self.note_result(&stored, &recipient, &result, purpose);
             outcomes.push(Outcome {
@@ -192,6 +199,18 @@ impl<M: Machine> Spooler<M> {
         self.resolve(id, &outcomes).await;
         fates.sort_by_key(|(place, _)| *place);
         fates.into_iter().map(|(_, fate)| fate).collect()
+    }
+
+    /// Throws the mail away for one recipient. A client that waits is told that it failed, for it may not be told that it is in a
+    /// mailbox.
+    fn discard(&self, stored: &Stored, recipient: &Recipient, purpose: Purpose) -> Outcome {
+        let (id, to) = (&stored.message.envelope.id, &format_args!("<{}>", recipient.mailbox));
+        self.note(Level::Info, "discarded", &[("id", id), ("to", to), ("dsn", &"2.0.0")]);
+        let result = match purpose {
+            Purpose::Queue => OutcomeResult::Removed,
+            Purpose::Client => OutcomeResult::Returned,
+        };
+        Outcome { recipient: recipient.place, result }
     }
 
     async fn resolve(&self, id: MessageId, outcomes: &[Outcome]) {

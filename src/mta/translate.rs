@@ -86,7 +86,10 @@ impl<'a> Common<'a> {
             longest_delay: ringpost.delivery.retry.iter().copied().max().unwrap_or_default(),
         };
         let spooler = spooler::Settings {
-            container: Container::local_delivery(),
+            container: match ringpost.delivery.discard {
+                true => Container::discarding(),
+                false => Container::local_delivery(),
+            },
             concurrency: ringpost.delivery.concurrency,
             retry: Retry::new(ringpost.delivery.retry.clone()),
         };

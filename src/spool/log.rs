@@ -161,6 +161,13 @@ pub enum LogEvent {
     Closed(io::Error),
     /// A write and its sync have taken so long, and may not have ended.
     Slow(Duration),
+    /// What the last run left is being read.
+    Recovering {
+        /// Segments that were read.
+        segments: usize,
+        /// Segments that there are.
+        of: usize,
+    },
     /// No segment can be made.
     NoSegment(io::Error),
     /// A segment of a size that is no longer wanted could not be removed.

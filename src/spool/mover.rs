@@ -202,9 +202,9 @@ impl<M: Machine> Spool<M> {
         let now = self.with_live(id, |live| (live.progress.is_held(), live.progress.due()));
         match (standing, now) {
             (_, None) => {}
-            (Standing::Held, Some((false, due))) | (Standing::Waiting(_), Some((false, due @ 0))) => {
-                self.schedule(id, due)
-            }
+            (Standing::Held, Some((false, due))) => self.schedule(id, due),
+            // It is to be tried at once now, and was not before; else it keeps its turn.
+            (Standing::Waiting(until), Some((false, 0))) if until > self.log().machine().now() => self.schedule(id, 0),
             (standing, Some(_)) => self.stand(id, standing),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Settings;
 use super::log::{Log, LogEvent, Segment, Segments};
@@ -68,7 +69,7 @@ impl<M: Machine> Spool<M> {
         found.sort_by_key(|found| (found.epoch, found.segment.slot));
         let mut found = set_doubles_aside(&machine, directory, found, &mut trouble).await;
         let direct = found.first().map(|found| found.segment.file.is_direct());
-        let recovered = recover(&machine, directory, key, &mut found, &mut trouble).await;
+        let recovered = recover(&machine, directory, key, &mut found, &mut trouble, &*report).await;
         let Trouble { quarantined, unreadable } = trouble;
 
         let needed = recovered.survivors.iter().flat_map(|survivor| survivor.chunks.iter().chain([&survivor.record]));
@@ -256,6 +257,9 @@ async fn read_all<F: File>(segment: &Segment<F>) -> io::Result<Aligned> {
     result.map(|_| buffer)
 }
 
+/// How often it is told how far recovery has come.
+const TELL: Duration = Duration::from_secs(1);
+
 /// Reads all segments in order and sets damage aside.
 async fn recover<M: Machine>(
     machine: &M,
@@ -263,9 +267,15 @@ async fn recover<M: Machine>(
     key: Key,
     found: &mut [Found<DiskFile<M>>],
     trouble: &mut Trouble,
+    report: &dyn Fn(LogEvent),
 ) -> Recovered {
     let mut recovery = Recovery::new(key);
+    let mut told = machine.now();
     for place in 0..found.len() {
+        if machine.now() >= told + TELL {
+            told = machine.now();
+            report(LogEvent::Recovering { segments: place, of: found.len() });
+        }
         let Some(epoch) = found[place].epoch else { continue };
         let next = found.get(place + 1).filter(|next| next.epoch == Some(epoch + 1));
         let sealed = next.map_or(0, |next| next.sealed);
@@ -367,7 +377,6 @@ mod tests {
     use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
     use crate::spool::record::{Draft, Kind};
     use crate::spool::{Outcome, OutcomeResult, StoreError};
-    use std::time::Duration;
 
     const LOG: &str = "/log";
 
@@ -738,5 +747,28 @@ mod tests {
         assert!(segments >= 3, "{segments}");
         // The secret, a block of each, and all of the one that was used.
         assert!(world.faults().count(Operation::Read) - read <= 2 + segments as u64);
+    }
+
+    #[test]
+    fn recovery_that_takes_long_says_how_far_it_is() {
+        let world = World::new(1);
+        let machine = world.machine();
+        world.block_on(async {
+            let spool = open(machine, 128 * 1024).await.spool;
+            for id in 1..10 {
+                store(&spool, id, &[b'x'; 60_000]).await;
+            }
+        });
+        world.kill();
+        world.faults().add(Fault::delay(Operation::Read, Duration::from_secs(2)));
+        let machine = world.restart();
+        let told = std::rc::Rc::<std::cell::RefCell<Vec<String>>>::default();
+        let hears = told.clone();
+        let report = Box::new(move |event: LogEvent| hears.borrow_mut().push(format!("{event:?}")));
+        let opened = world.block_on(async { Spool::open(machine, LOG.as_ref(), settings(128 * 1024), report).await });
+        assert_eq!(opened.and_then(Result::ok).map(|opened| opened.messages), Some(9));
+        let told = told.borrow();
+        let times = told.iter().filter(|event| event.starts_with("Recovering")).count();
+        assert!(times >= 4, "{told:?}");
     }
 }

@@ -233,6 +233,12 @@ impl<M: Machine> Spool<M> {
         due.map(|due| due.saturating_sub(self.0.log.machine().now()))
     }
 
+    /// How long the message that is due longest has waited for somebody to take it.
+    pub fn lag(&self) -> Duration {
+        let due = self.0.schedule.borrow().next_due();
+        due.map_or(Duration::ZERO, |due| self.0.log.machine().now().saturating_sub(due))
+    }
+
     /// Ends when a message is scheduled.
     pub fn scheduled(&self) -> impl Future<Output = ()> {
         self.0.added.heard()

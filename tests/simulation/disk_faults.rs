@@ -198,6 +198,31 @@ fn a_disk_that_takes_seconds_for_a_sync_makes_clients_wait_and_nothing_else() {
 }
 
 #[test]
+fn intake_is_slowed_when_mail_comes_faster_than_it_goes_and_both_go_on() {
+    let mut host = Host::started(5);
+    host.world.faults().add(Fault::delay(Operation::Sync, Duration::from_secs(20)).below("/mail"));
+    let mails: Vec<_> = (0..200).map(|_| host.plain_mail(0, 1000)).collect();
+    host.send(SMTP, mails);
+    assert!(host.clients_leave());
+    let begun = host.world.now();
+    assert!(begun < Duration::from_secs(60), "nobody waits at first: {begun:?}");
+    host.world.run(Duration::from_secs(200));
+    let delivered = host.core().spooler.delivered();
+    assert!(host.core().spool.lag() > Duration::from_secs(120), "{:?}", host.core().spool.lag());
+    let (begun, mails) = (host.world.now(), (0..20).map(|_| host.plain_mail(1, 1000)).collect());
+    host.send(SMTP, mails);
+    assert!(host.clients_leave());
+    let taken = host.world.now() - begun;
+    assert!(taken >= Duration::from_secs(4), "20 messages of one client in {taken:?}");
+    assert_eq!(host.ledger.count(Fate::Accepted), 220, "slowed is not refused");
+    host.world.run(Duration::from_secs(60));
+    assert!(host.core().spooler.delivered() > delivered, "delivery goes on");
+    host.world.faults().clear();
+    assert!(host.settle());
+    host.ledger.check(&host.world, Strictness::Exact);
+}
+
+#[test]
 fn a_file_system_that_turned_read_only_closes_the_spool_at_the_next_write() {
     let mut host = prepared(1);
     for operation in [Operation::Write, Operation::Open, Operation::Rename, Operation::CreateDirectory] {

@@ -2,63 +2,55 @@
 
 use super::outgoing::Outgoing;
 use super::script::{Pace, Script};
+use super::supply::{Begun, Supply, Taken};
 use crate::content::Framing;
 use crate::reply::Reply;
 use std::collections::VecDeque;
-
-/// Hands out the numbers of messages until there are to be no more.
-#[derive(Debug)]
-pub struct Supply {
-    begun: u64,
-    limit: u64,
-}
-
-impl Supply {
-    /// At most `limit` messages.
-    pub fn new(limit: u64) -> Supply {
-        Supply { begun: 0, limit }
-    }
-
-    /// How many were handed out.
-    pub fn begun(&self) -> u64 {
-        self.begun
-    }
-
-    /// Whether another one can be had.
-    pub fn is_left(&self) -> bool {
-        self.begun < self.limit
-    }
-
-    /// Hands out no more.
-    pub fn stop(&mut self) {
-        self.limit = self.begun;
-    }
-
-    fn take(&mut self) -> Option<u64> {
-        let seq = self.is_left().then_some(self.begun)?;
-        self.begun += 1;
-        Some(seq)
-    }
-}
+use std::time::Instant;
 
 /// What a reply meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The dialogue goes on.
-    Nothing,
+    /// The dialogue goes on; the reply ended this part of it.
+    Passed(Part),
     /// A final 250: for the message, or with LMTP for one more of its recipients.
-    Acknowledged {
-        /// The message.
-        seq: u64,
-        /// CRC-32C of its body.
-        crc: u32,
-        /// Whether this was the last reply and all before it were 250 as well.
-        whole: bool,
-    },
+    Acknowledged(Acknowledged),
     /// Not the reply that this command should have.
     Refused(&'static str),
     /// The server lacks an extension that the script needs.
     Lacks(&'static str),
+}
+
+/// A part of the dialogue that is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The server has greeted.
+    Greeting,
+    /// It is ready for TLS.
+    StartTls,
+    /// It knows the client, and AUTH is said next.
+    Hello,
+    /// It believes who the client says it is.
+    Auth,
+    /// The last recipient was answered.
+    Envelope,
+    /// None of these.
+    Other,
+}
+
+/// A message, or one of its recipients, that the server took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The message.
+    pub seq: u64,
+    /// When it was due, if there is a schedule.
+    pub due: Option<Instant>,
+    /// CRC-32C of its body.
+    pub crc: u32,
+    /// Octets of its body.
+    pub octets: u64,
+    /// Whether this was the last reply and all before it were 250 as well.
+    pub whole: bool,
 }
 
 /// What the next reply answers.
@@ -66,6 +58,9 @@ pub enum Note {
 enum Expected {
     Greeting,
     Hello,
+    StartTls,
+    /// The reply to so many lines of the AUTH exchange.
+    Auth(usize),
     Mail,
     Rcpt,
     Data,
@@ -77,7 +72,7 @@ enum Expected {
 /// A message whose content has not been sent.
 #[derive(Debug)]
 struct Opening {
-    seq: u64,
+    begun: Begun,
     mail: bool,
     asked: usize,
     accepted: usize,
@@ -86,8 +81,9 @@ struct Opening {
 /// A message whose content has been sent.
 #[derive(Debug)]
 struct Sent {
-    seq: u64,
+    begun: Begun,
     crc: u32,
+    octets: u64,
     replies_left: usize,
     refused: bool,
 }
@@ -99,6 +95,9 @@ pub struct Dialogue {
     opening: Option<Opening>,
     sent: Option<Sent>,
     messages: u64,
+    encrypted: bool,
+    idle: bool,
+    mail_said: Option<Begun>,
     announced: bool,
     ended: bool,
 }
@@ -106,7 +105,17 @@ pub struct Dialogue {
 impl Default for Dialogue {
     fn default() -> Dialogue {
         let expected = VecDeque::from([Expected::Greeting]);
-        Dialogue { expected, opening: None, sent: None, messages: 0, announced: false, ended: false }
+        Dialogue {
+            expected,
+            opening: None,
+            sent: None,
+            messages: 0,
+            encrypted: false,
+            idle: false,
+            mail_said: None,
+            announced: false,
+            ended: false,
+        }
     }
 }
 
@@ -128,6 +137,39 @@ impl Dialogue {
         self.announced
     }
 
+    /// Whether a message was begun in this session.
+    pub fn has_begun_any(&self) -> bool {
+        self.messages > 0
+    }
+
+    /// Whether the session waits for a message to fall due.
+    pub fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    /// Whether the next reply answers content, of which nothing should be said before all of it was sent.
+    pub fn awaits_content_reply(&self) -> bool {
+        self.expected.front() == Some(&Expected::Content)
+    }
+
+    /// The message whose MAIL was said since this was last asked.
+    pub fn take_mail_said(&mut self) -> Option<Begun> {
+        self.mail_said.take()
+    }
+
+    /// A message may have fallen due, or there is none any more.
+    pub fn resume(&mut self, script: &Script, supply: &mut Supply, out: &mut Outgoing) {
+        if std::mem::take(&mut self.idle) {
+            self.begin(script, supply, out);
+        }
+    }
+
+    /// TLS has begun after STARTTLS, so everything is said anew (RFC 3207 section 4.2).
+    pub fn encrypted(&mut self, script: &Script, out: &mut Outgoing) {
+        self.encrypted = true;
+        self.say(&script.hello, Expected::Hello, out);
+    }
+
     /// Takes the next reply and adds to `out` what is to be said then.
     pub fn receive(&mut self, reply: Reply<'_>, script: &Script, supply: &mut Supply, out: &mut Outgoing) -> Note {
         self.announced |= reply.code == 421;
@@ -138,6 +180,8 @@ impl Dialogue {
         match expected {
             Expected::Greeting => self.greeted(reply, script, out),
             Expected::Hello => self.introduced(reply, script, supply, out),
+            Expected::StartTls => self.starttls_answered(reply, out),
+            Expected::Auth(lines) => self.auth_answered(reply, lines, script, supply, out),
             Expected::Mail => self.mail_answered(reply, script, out),
             Expected::Rcpt => self.rcpt_answered(reply, script, supply, out),
             Expected::Data => self.data_answered(reply, script, supply, out),
@@ -159,7 +203,7 @@ impl Dialogue {
         } else {
             self.say(b"QUIT\r\n", Expected::Quit, out);
         }
-        note(reply.code == 220, "greeting")
+        passed(reply.code == 220, Part::Greeting, "greeting")
     }
 
     fn introduced(&mut self, reply: Reply<'_>, script: &Script, supply: &mut Supply, out: &mut Outgoing) -> Note {
@@ -168,11 +212,60 @@ impl Dialogue {
             return Note::Refused("EHLO");
         }
         let offered = |name: &str| reply.keywords().any(|keyword| keyword.eq_ignore_ascii_case(name.as_bytes()));
+        if script.starttls && !self.encrypted {
+            if !offered("STARTTLS") {
+                return Note::Lacks("STARTTLS");
+            }
+            self.say(b"STARTTLS\r\n", Expected::StartTls, out);
+            return Note::Passed(Part::Other);
+        }
         if let Some(lacking) = script.extensions().find(|name| !offered(name)) {
             return Note::Lacks(lacking);
         }
-        self.begin(script, supply, out);
-        Note::Nothing
+        match &script.credentials {
+            Some(credentials) if !reply.offers("AUTH", credentials.mechanism) => Note::Lacks(credentials.mechanism),
+            Some(credentials) => {
+                self.say(&credentials.lines[0], Expected::Auth(1), out);
+                Note::Passed(Part::Hello)
+            }
+            None => {
+                self.begin(script, supply, out);
+                Note::Passed(Part::Other)
+            }
+        }
+    }
+
+    fn starttls_answered(&mut self, reply: Reply<'_>, out: &mut Outgoing) -> Note {
+        if reply.code != 220 {
+            self.say(b"QUIT\r\n", Expected::Quit, out);
+        }
+        passed(reply.code == 220, Part::StartTls, "STARTTLS")
+    }
+
+    fn auth_answered(
+        &mut self,
+        reply: Reply<'_>,
+        lines: usize,
+        script: &Script,
+        supply: &mut Supply,
+        out: &mut Outgoing,
+    ) -> Note {
+        let next = script.credentials.as_ref().and_then(|credentials| credentials.lines.get(lines));
+        match (reply.code, next) {
+            (334, Some(line)) => {
+                self.say(line, Expected::Auth(lines + 1), out);
+                Note::Passed(Part::Other)
+            }
+            (235, None) => {
+                self.begin(script, supply, out);
+                Note::Passed(Part::Auth)
+            }
+            // Whoever is not believed has nothing to send.
+            _ => {
+                self.say(b"QUIT\r\n", Expected::Quit, out);
+                Note::Refused("AUTH")
+            }
+        }
     }
 
     fn mail_answered(&mut self, reply: Reply<'_>, script: &Script, out: &mut Outgoing) -> Note {
@@ -202,7 +295,12 @@ impl Dialogue {
             (Pace::Stepwise | Pace::Group, Framing::Bdat, None) => self.send_content(script, supply, out),
             _ => {}
         }
-        note(accepted, "RCPT")
+        self.rcpt_passed(accepted)
+    }
+
+    fn rcpt_passed(&self, accepted: bool) -> Note {
+        let last = self.expected.front() != Some(&Expected::Rcpt);
+        passed(accepted, if last { Part::Envelope } else { Part::Other }, "RCPT")
     }
 
     /// A RCPT of a transaction whose content went along with it.
@@ -210,7 +308,7 @@ impl Dialogue {
         if let Some(sent) = self.sent.as_mut().filter(|_| !accepted) {
             sent.replies_left -= usize::from(sent.replies_left > 1);
         }
-        note(accepted, "RCPT")
+        self.rcpt_passed(accepted)
     }
 
     fn data_answered(&mut self, reply: Reply<'_>, script: &Script, supply: &mut Supply, out: &mut Outgoing) -> Note {
@@ -233,7 +331,8 @@ impl Dialogue {
         };
         sent.replies_left -= 1;
         sent.refused |= !accepted;
-        let (seq, crc, last, refused) = (sent.seq, sent.crc, sent.replies_left == 0, sent.refused);
+        let (last, refused) = (sent.replies_left == 0, sent.refused);
+        let (Begun { seq, due }, crc, octets) = (sent.begun, sent.crc, sent.octets);
         if last {
             self.sent = None;
             if self.expected.is_empty() {
@@ -242,16 +341,23 @@ impl Dialogue {
         } else {
             self.expected.push_front(Expected::Content);
         }
-        if accepted { Note::Acknowledged { seq, crc, whole: last && !refused } } else { Note::Refused("content") }
+        let acknowledged = Acknowledged { seq, due, crc, octets, whole: last && !refused };
+        if accepted { Note::Acknowledged(acknowledged) } else { Note::Refused("content") }
     }
 
     /// Begins the next transaction, or ends the session.
     fn begin(&mut self, script: &Script, supply: &mut Supply, out: &mut Outgoing) {
         let limit = script.messages_per_connection;
-        let next = if limit > 0 && self.messages >= limit { None } else { supply.take() };
-        let Some(seq) = next else { return self.say(b"QUIT\r\n", Expected::Quit, out) };
+        let next = if limit > 0 && self.messages >= limit { Taken::Over } else { supply.take() };
+        let begun = match next {
+            Taken::Message(begun) => begun,
+            // With content still to be answered, its reply asks again.
+            Taken::Later => return self.idle = self.expected.is_empty(),
+            Taken::Over => return self.say(b"QUIT\r\n", Expected::Quit, out),
+        };
         self.messages += 1;
-        self.opening = Some(Opening { seq, mail: false, asked: 0, accepted: 0 });
+        self.mail_said = Some(begun);
+        self.opening = Some(Opening { begun, mail: false, asked: 0, accepted: 0 });
         self.say(&script.mail, Expected::Mail, out);
         if script.pace == Pace::Stepwise {
             return;
@@ -270,15 +376,16 @@ impl Dialogue {
         let end: &[u8] = match script.framing {
             Framing::Data => b".\r\n",
             Framing::Bdat => {
-                out.command(&script.bdat);
+                out.command(format!("BDAT {} LAST\r\n", script.content.octets(opening.begun.seq)).as_bytes());
                 b""
             }
         };
-        let piece = out.content(&script.content, opening.seq, end);
+        let piece = out.content(&script.content, opening.begun.seq, end);
         // Recipients not asked about yet count as accepted until a reply says otherwise.
         let recipients = opening.accepted + script.rcpts.len() - opening.asked;
         let replies_left = if script.lmtp { recipients.max(1) } else { 1 };
-        self.sent = Some(Sent { seq: opening.seq, crc: piece.crc, replies_left, refused: false });
+        let (crc, octets) = (piece.crc, piece.body_octets);
+        self.sent = Some(Sent { begun: opening.begun, crc, octets, replies_left, refused: false });
         self.expected.push_back(Expected::Content);
         if script.pace == Pace::Pipelining && script.framing == Framing::Data {
             self.begin(script, supply, out);
@@ -296,15 +403,23 @@ impl Dialogue {
     }
 }
 
-fn note(fine: bool, stage: &'static str) -> Note {
-    if fine { Note::Nothing } else { Note::Refused(stage) }
+fn note(fine: bool, command: &'static str) -> Note {
+    passed(fine, Part::Other, command)
+}
+
+fn passed(fine: bool, part: Part, command: &'static str) -> Note {
+    if fine { Note::Passed(part) } else { Note::Refused(command) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::content::Content;
+    use crate::source::script::{Credentials, Mechanism};
+    use crate::source::supply::{Arrivals, Part as Share, Schedule};
+    use std::time::Duration;
 
+    const WHOLE: Share = Share { index: 0, of: 1 };
     const HELLO: &str = "250-here\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
 
     struct Client {
@@ -317,9 +432,14 @@ mod tests {
     impl Client {
         fn new(pace: Pace, framing: Framing, lmtp: bool, recipients: usize, messages: u64) -> Client {
             let to: Vec<String> = (0..recipients).map(|number| format!("u{number}@there")).collect();
-            let content = Content::prepare(1, "me@here", &to, 1000, framing).unwrap();
+            let content = Content::prepare(1, "me@here", &to, &[1000], framing).unwrap();
             let script = Script::new(content, "me@here", &to, pace, framing, lmtp);
-            Client { script, dialogue: Dialogue::default(), supply: Supply::new(messages), out: Outgoing::default() }
+            Client {
+                script,
+                dialogue: Dialogue::default(),
+                supply: Supply::new(WHOLE, messages, None),
+                out: Outgoing::default(),
+            }
         }
 
         /// Hands one reply over; what it meant, and the commands said then, with `*` for a content.
@@ -363,7 +483,7 @@ mod tests {
         assert_eq!(client.says("250 ok"), "DATA");
         assert_eq!(client.says("354 go"), "*|.");
         let (note, said) = client.hears("250 kept\r\n");
-        assert!(matches!(note, Note::Acknowledged { seq: 0, whole: true, .. }));
+        assert!(matches!(note, Note::Acknowledged(Acknowledged { seq: 0, whole: true, .. })));
         assert_eq!(said, "QUIT");
         client.says("221 bye");
         assert!(client.dialogue.has_ended());
@@ -383,10 +503,10 @@ mod tests {
         let (mut client, _) = Client::new(Pace::Pipelining, Framing::Data, false, 1, 2).introduced();
         assert_eq!(client.says("250 ok") + &client.says("250 ok"), "");
         assert_eq!(client.says("354 go"), "*|.|MAIL FROM:<me@here>|RCPT TO:<u0@there>|DATA");
-        assert!(matches!(client.hears("250 kept\r\n").0, Note::Acknowledged { seq: 0, whole: true, .. }));
+        assert!(matches!(client.hears("250 kept\r\n").0, Note::Acknowledged(Acknowledged { seq: 0, whole: true, .. })));
         assert_eq!(client.says("250 ok") + &client.says("250 ok"), "");
         assert_eq!(client.says("354 go"), "*|.|QUIT");
-        assert!(matches!(client.hears("250 kept\r\n").0, Note::Acknowledged { seq: 1, whole: true, .. }));
+        assert!(matches!(client.hears("250 kept\r\n").0, Note::Acknowledged(Acknowledged { seq: 1, whole: true, .. })));
         client.says("221 bye");
         assert!(client.dialogue.has_ended());
     }
@@ -421,11 +541,11 @@ mod tests {
                 client.says("354 go");
             }
             assert!(
-                matches!(client.hears("250 kept\r\n").0, Note::Acknowledged { seq: 0, whole: false, .. }),
+                matches!(client.hears("250 kept\r\n").0, Note::Acknowledged(Acknowledged { seq: 0, whole: false, .. })),
                 "{pace:?}"
             );
             assert!(
-                matches!(client.hears("250 kept\r\n").0, Note::Acknowledged { seq: 0, whole: true, .. }),
+                matches!(client.hears("250 kept\r\n").0, Note::Acknowledged(Acknowledged { seq: 0, whole: true, .. })),
                 "{pace:?}"
             );
             assert!(client.dialogue.sent.is_none());
@@ -437,7 +557,10 @@ mod tests {
         let (mut client, _) = Client::new(Pace::Group, Framing::Data, true, 2, 1).introduced();
         ["250 ok", "250 ok", "250 ok", "354 go"].iter().for_each(|reply| drop(client.says(reply)));
         assert_eq!(client.hears("452 full\r\n").0, Note::Refused("content"));
-        assert!(matches!(client.hears("250 kept\r\n").0, Note::Acknowledged { seq: 0, whole: false, .. }));
+        assert!(matches!(
+            client.hears("250 kept\r\n").0,
+            Note::Acknowledged(Acknowledged { seq: 0, whole: false, .. })
+        ));
     }
 
     #[test]
@@ -474,6 +597,67 @@ mod tests {
         assert!(client.says("220 here").starts_with("EHLO"));
         assert_eq!(client.hears("421 going down\r\n").0, Note::Refused("closed by server"));
         assert!(client.dialogue.is_closing_announced());
+    }
+
+    #[test]
+    fn starttls_comes_first_and_everything_is_said_anew_behind_it() {
+        let mut client = Client::new(Pace::Group, Framing::Bdat, false, 1, 1);
+        client.script.starttls = true;
+        client.says("220 here");
+        assert_eq!(client.hears("250-here\r\n250 STARTTLS\r\n").1, "STARTTLS");
+        assert_eq!(client.hears("220 go\r\n"), (Note::Passed(Part::StartTls), String::new()));
+        client.dialogue.encrypted(&client.script, &mut client.out);
+        assert_eq!(client.hears(HELLO).1, "EHLO loadtest.localhost|MAIL FROM:<me@here>|RCPT TO:<u0@there>");
+        let mut client = Client::new(Pace::Group, Framing::Data, false, 1, 1);
+        client.script.starttls = true;
+        client.says("220 here");
+        assert_eq!(client.hears(HELLO).0, Note::Lacks("STARTTLS"));
+    }
+
+    #[test]
+    fn credentials_go_as_the_mechanism_wants_them() {
+        for (mechanism, lines) in [
+            (Mechanism::Plain, vec![("AUTH PLAIN AG1lAHNlY3JldA==", "235 fine")]),
+            (Mechanism::Login, vec![("AUTH LOGIN", "334 a"), ("bWU=", "334 b"), ("c2VjcmV0", "235 fine")]),
+        ] {
+            let mut client = Client::new(Pace::Stepwise, Framing::Data, false, 1, 1);
+            client.script.credentials = Some(Credentials::new(mechanism, "me", "secret"));
+            client.says("220 here");
+            let (_, mut said) = client.hears("250-here\r\n250 AUTH LOGIN PLAIN\r\n");
+            for (line, reply) in lines {
+                assert_eq!(said, line);
+                said = client.says(reply);
+            }
+            assert_eq!(said, "MAIL FROM:<me@here>");
+            let mut client = Client::new(Pace::Stepwise, Framing::Data, false, 1, 1);
+            client.script.credentials = Some(Credentials::new(mechanism, "me", "secret"));
+            client.says("220 here");
+            client.hears("250-here\r\n250 AUTH LOGIN PLAIN\r\n");
+            assert_eq!(client.hears("535 no\r\n"), (Note::Refused("AUTH"), "QUIT".into()));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_not_due_leaves_the_session_idle() {
+        let mut client = Client::new(Pace::Pipelining, Framing::Data, false, 1, 2);
+        let start = Instant::now();
+        let schedule = Schedule::new(start, 1.0, Duration::ZERO, Arrivals::Even, WHOLE, 1);
+        client.supply = Supply::new(WHOLE, 2, Some(schedule));
+        client.supply.tick(start);
+        let (mut client, said) = client.introduced();
+        assert!(said.starts_with("MAIL"));
+        client.says("250 ok");
+        client.says("250 ok");
+        assert_eq!(client.says("354 go"), "*|.");
+        assert!(!client.dialogue.is_idle());
+        let (note, said) = client.hears("250 kept\r\n");
+        assert!(matches!(note, Note::Acknowledged(Acknowledged { due: Some(due), .. }) if due == start));
+        assert_eq!((said.as_str(), client.dialogue.is_idle()), ("", true));
+        client.dialogue.resume(&client.script, &mut client.supply, &mut client.out);
+        assert!(client.dialogue.is_idle() && client.out.is_empty());
+        client.supply.tick(start + Duration::from_secs(1));
+        client.dialogue.resume(&client.script, &mut client.supply, &mut client.out);
+        assert!(!client.dialogue.is_idle() && !client.out.is_empty());
     }
 
     #[test]

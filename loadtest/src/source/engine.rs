@@ -1,19 +1,26 @@
 //! The loop: one thread, one epoll, all sessions. A wake-up costs one read, and a reply at most one write.
 
-use super::Options;
-use super::dialogue::{Dialogue, Note, Supply};
-use super::outgoing::Outgoing;
-use super::report::{Errors, Report};
+use super::connect;
+use super::options::{Options, Worker};
+use super::phases::Phase;
+use super::report::{Ending, Report};
 use super::script::Script;
+use super::slot::{Flushed, Outcome, Slot};
+use super::supply::{Part, Schedule, Supply};
+use super::tally::Tally;
+use super::timer::Timer;
 use crate::ledger::LedgerWriter;
-use crate::process::{self, StopSignal};
-use crate::reply::{Reply, ReplyReader};
-use hdrhistogram::Histogram;
+use crate::process::StopSignal;
+use crate::tls::Transport;
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use std::io::{self, IsTerminal, Read};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Octets of one read: far more than the replies of any one wake-up.
@@ -22,237 +29,300 @@ const READ_SIZE: usize = 16 * 1024;
 /// Connections in a row that may end without an acknowledged message before a session is given up.
 const FRUITLESS_LIMIT: u32 = 8;
 
-/// Longest latency that is told from longer ones, in nanoseconds.
-const LATENCY_LIMIT: u64 = 600_000_000_000;
+/// The timer among the tokens of the sessions.
+const TIMER: Token = Token(usize::MAX);
 
-/// How a run ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// All messages were sent, the time was up, or all sessions were lost or given up.
-    Done,
-    /// By SIGTERM or SIGINT.
-    Signal,
-    /// Nothing moved for the stall timeout.
-    Stalled,
-    /// The run makes no sense any more.
-    Fatal(String),
+/// What every session needs.
+pub struct Setting<'a> {
+    /// What was asked for.
+    pub options: &'a Options,
+    /// The server.
+    pub to: SocketAddr,
+    /// What is said to it.
+    pub script: &'a Script,
+    /// How TLS is spoken, and with whom.
+    pub tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// Which part of the run this is.
+    pub worker: Worker,
 }
 
-/// One session and what it is made of; used again for the connection that follows.
-#[derive(Default)]
-struct Slot {
-    stream: Option<TcpStream>,
-    dialogue: Dialogue,
-    reader: ReplyReader,
-    out: Outgoing,
-    content_sent: Option<Instant>,
-    connected: bool,
-    fruitless: u32,
+/// Something to be done for a session at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    Connect,
+    Send,
 }
 
-/// What came of the replies of one read.
-enum Outcome {
-    Going,
-    Ended,
-    Broken(String),
-}
-
-/// Counts and figures of the run.
-struct Tally {
-    acknowledged: u64,
-    connections: u64,
-    lost: u64,
-    errors: Errors,
-    latency: Histogram<u64>,
-    started: Instant,
-    last_acknowledged: Instant,
-    last_moved: Instant,
-    ledger: Option<LedgerWriter>,
-    fatal: Option<String>,
-}
-
-/// All sessions of a run.
+/// All sessions of a process.
 pub struct Engine<'a> {
-    options: &'a Options,
-    script: &'a Script,
-    to: SocketAddr,
+    setting: &'a Setting<'a>,
     supply: Supply,
     poll: Poll,
+    timer: Timer,
     slots: Vec<Slot>,
-    waiting: Vec<(Instant, usize)>,
+    tasks: BinaryHeap<Reverse<(Instant, usize, Task)>>,
+    idle: VecDeque<usize>,
     live: usize,
+    never_begun: u64,
     tally: Tally,
     buffer: Vec<u8>,
     stop: StopSignal,
-    progress: Option<Progress>,
-    cpu_before: Duration,
-}
-
-/// The line on the terminal.
-struct Progress {
-    next: Instant,
-    acknowledged: u64,
+    progress: &'a mut dyn FnMut(&Tally, usize),
+    next_progress: Instant,
 }
 
 impl<'a> Engine<'a> {
-    /// Makes ready, without a connection yet.
+    /// Makes ready, without a connection yet. `progress` is called once a second.
     pub fn new(
-        options: &'a Options,
-        to: SocketAddr,
-        script: &'a Script,
+        setting: &'a Setting<'a>,
         ledger: Option<LedgerWriter>,
-    ) -> io::Result<Engine<'a>> {
-        let now = Instant::now();
-        let latency =
-            Histogram::new_with_bounds(1000, LATENCY_LIMIT, 3).map_err(|error| io::Error::other(error.to_string()))?;
-        let tally = Tally {
-            acknowledged: 0,
-            connections: 0,
-            lost: 0,
-            errors: Errors::default(),
-            latency,
-            started: now,
-            last_acknowledged: now,
-            last_moved: now,
-            ledger,
-            fatal: None,
-        };
-        let shown = !options.quiet && io::stderr().is_terminal();
+        progress: &'a mut dyn FnMut(&Tally, usize),
+    ) -> Result<Engine<'a>, String> {
+        let failed = |error: io::Error| format!("cannot start: {error}");
+        let Setting { options, worker, script, .. } = setting;
+        let poll = Poll::new().map_err(failed)?;
+        let timer = Timer::new(poll.registry(), TIMER).map_err(failed)?;
+        let stop = StopSignal::install().map_err(failed)?;
+        let tally = Tally::new(ledger, options.ramp)?;
+        let sessions = worker.share(u64::from(options.sessions)) as usize;
+        let slow = worker.share(u64::from(options.slow)) as usize;
+        let rate = |index: usize| options.slow_rate.filter(|_| index < slow);
+        let part = Part { index: u64::from(worker.index), of: u64::from(worker.of) };
+        let schedule = options.rate.map(|rate| {
+            let run = script.content.run();
+            let schedule = Schedule::new(tally.started, rate, options.ramp, options.arrivals, part, run);
+            schedule.until(options.duration)
+        });
+        let limit = options.messages.map_or(u64::MAX, |messages| worker.share(messages));
+        let step = options.ramp.div_f64(sessions.max(1) as f64);
+        let task = |index: usize| Reverse((tally.started + step.mul_f64(index as f64), index, Task::Connect));
         Ok(Engine {
-            options,
-            script,
-            to,
-            supply: Supply::new(options.messages.unwrap_or(u64::MAX)),
-            poll: Poll::new()?,
-            slots: (0..options.sessions).map(|_| Slot::default()).collect(),
-            waiting: Vec::new(),
-            live: options.sessions as usize,
-            tally,
+            setting,
+            supply: Supply::new(part, limit, schedule),
+            poll,
+            timer,
+            slots: (0..sessions).map(|index| Slot::new(tally.started, rate(index))).collect(),
+            tasks: (0..sessions).map(task).collect(),
+            idle: VecDeque::new(),
+            live: sessions,
+            never_begun: 0,
             buffer: vec![0; READ_SIZE],
-            stop: StopSignal::install()?,
-            progress: shown.then_some(Progress { next: now + Duration::from_secs(1), acknowledged: 0 }),
-            cpu_before: process::own_cpu_time(),
+            stop,
+            progress,
+            next_progress: tally.started + Duration::from_secs(1),
+            tally,
         })
     }
 
     /// Runs to the end, whichever it is.
     pub fn run(&mut self) -> Ending {
         let mut events = Events::with_capacity(1024);
-        (0..self.slots.len()).for_each(|index| self.connect(index));
         while self.live > 0 {
-            let timeout = self.timeout();
+            self.tick();
+            self.do_tasks();
+            if let Some(ending) = self.turn_ended() {
+                return ending;
+            }
+            if self.live == 0 {
+                break;
+            }
+            let timeout = self.set_timer();
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Ending::Fatal(format!("poll: {error}"));
                 }
                 Err(_) => {}
-                Ok(()) => events.iter().for_each(|event| self.woken(event)),
-            }
-            if let Some(ending) = self.turn_ended() {
-                return ending;
+                Ok(()) => {
+                    self.tick();
+                    events.iter().for_each(|event| self.woken(event));
+                }
             }
         }
         self.tally.fatal.take().map_or(Ending::Done, Ending::Fatal)
     }
 
     /// Writes the ledger out and returns the figures.
-    pub fn finish(mut self, ending: &Ending) -> Result<Report, String> {
+    pub fn finish(mut self, ending: Ending) -> Result<Report, String> {
         if let Some(ledger) = &mut self.tally.ledger {
             ledger.flush().map_err(|error| format!("ledger: {error}"))?;
         }
-        Ok(Report {
-            run: self.script.content.run(),
-            sessions: self.options.sessions,
-            size: self.options.size,
-            begun: self.supply.begun(),
-            acknowledged: self.tally.acknowledged,
-            connections: self.tally.connections,
-            lost: self.tally.lost,
-            errors: self.tally.errors,
-            elapsed: self.tally.last_acknowledged - self.tally.started,
-            cpu: process::own_cpu_time().saturating_sub(self.cpu_before),
-            latency: self.tally.latency,
-            ending: match ending {
-                Ending::Done => "done".into(),
-                Ending::Signal => "signal".into(),
-                Ending::Stalled => "stalled".into(),
-                Ending::Fatal(text) => text.clone(),
-            },
-        })
+        let options = self.setting.options;
+        let sessions = self.slots.len() as u32;
+        Ok(Report::new(
+            options,
+            self.setting.script,
+            sessions,
+            self.supply.begun(),
+            self.never_begun,
+            self.tally,
+            ending,
+        ))
     }
 
-    /// How long a poll may sleep: a quarter of a second, or until something falls due.
-    fn timeout(&self) -> Duration {
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.tally.tick(now);
+        self.supply.tick(now);
+    }
+
+    /// Sets the timer to what falls due next, and says how long the poll may sleep at most.
+    fn set_timer(&mut self) -> Duration {
         let idle = Duration::from_millis(250);
-        let earliest = self.waiting.iter().map(|(due, _)| due.saturating_duration_since(Instant::now())).min();
-        // A poll counts in milliseconds and rounds up, so it never wakes just before what it waits for.
-        earliest.map_or(idle, |earliest| earliest.min(idle))
+        let task = self.tasks.peek().map(|Reverse((due, ..))| *due);
+        let message = self.supply.next_due().filter(|_| !self.idle.is_empty());
+        let Some(next) = [task, message].into_iter().flatten().min() else { return idle };
+        let wait = next.saturating_duration_since(Instant::now());
+        // Without the timer the poll's own timeout is exact to a millisecond, which is good enough to go on.
+        if wait < idle && self.timer.set(wait).is_err() { wait } else { idle }
+    }
+
+    fn do_tasks(&mut self) {
+        let now = self.tally.now;
+        while let Some(&Reverse((_, index, task))) = self.tasks.peek().filter(|Reverse((due, ..))| *due <= now) {
+            self.tasks.pop();
+            match task {
+                Task::Send => {
+                    self.slots[index].is_due();
+                    self.flush(index);
+                }
+                Task::Connect if self.supply.is_left() => self.connect(index),
+                Task::Connect => self.live -= 1,
+            }
+        }
+        let is_over = !self.supply.is_left();
+        while is_over || self.supply.next_due().is_some_and(|due| due <= now) {
+            let Some(index) = self.idle.pop_front() else { return };
+            let slot = &mut self.slots[index];
+            slot.is_queued = false;
+            slot.dialogue.resume(self.setting.script, &mut self.supply, &mut slot.out);
+            slot.begun(&mut self.tally);
+            self.flush(index);
+        }
     }
 
     fn turn_ended(&mut self) -> Option<Ending> {
-        let now = Instant::now();
+        let now = self.tally.now;
+        let options = self.setting.options;
         if let Some(text) = self.tally.fatal.take() {
             return Some(Ending::Fatal(text));
         }
         if self.stop.is_set() {
             return Some(Ending::Signal);
         }
-        if now.duration_since(self.tally.last_moved) > self.options.stall_timeout {
+        // A schedule may leave all sessions idle for long.
+        if self.live > 0 && self.idle.len() == self.live {
+            self.tally.last_moved = now;
+        }
+        if now.duration_since(self.tally.last_moved) > options.stall_timeout + options.ramp {
             return Some(Ending::Stalled);
         }
-        if self.options.duration.is_some_and(|duration| now.duration_since(self.tally.started) >= duration) {
-            self.supply.stop();
+        let drain = if options.rate.is_some() { options.drain } else { Duration::ZERO };
+        if self.supply.is_left()
+            && options.duration.is_some_and(|duration| now.duration_since(self.tally.started) >= duration + drain)
+        {
+            self.never_begun = self.supply.stop();
         }
-        self.show_progress(now);
-        self.connect_due(now);
+        if now >= self.next_progress {
+            self.next_progress = now + Duration::from_secs(1);
+            (self.progress)(&self.tally, self.live);
+        }
         None
     }
 
-    fn connect_due(&mut self, now: Instant) {
-        while let Some(at) = self.waiting.iter().position(|(due, _)| *due <= now) {
-            let (_, index) = self.waiting.swap_remove(at);
-            if self.supply.is_left() { self.connect(index) } else { self.live -= 1 }
-        }
-    }
-
     fn connect(&mut self, index: usize) {
-        let connected = TcpStream::connect(self.to).and_then(|mut stream| {
-            // Writes are whole groups already: waiting for more to send would only add the peer's delayed acknowledgement.
-            stream.set_nodelay(true)?;
+        let slot = &mut self.slots[index];
+        slot.restart(Instant::now());
+        let connected = connect::connect(self.setting.options, self.setting.to, index).and_then(|mut stream| {
             self.poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
         });
-        let slot = &mut self.slots[index];
-        slot.dialogue.restart();
-        slot.reader = ReplyReader::default();
-        slot.out.clear();
-        slot.content_sent = None;
-        slot.connected = false;
         match connected {
-            Ok(stream) => slot.stream = Some(stream),
+            Ok(stream) => slot.transport = Some(Transport::new(stream)),
             Err(error) => self.lost(index, &format!("connect: {error}")),
         }
     }
 
     fn woken(&mut self, event: &Event) {
         let index = event.token().0;
+        if event.token() == TIMER {
+            return;
+        }
+        let ending = event.is_read_closed() || event.is_error();
+        match self.make_ready(index, event.is_writable() || ending) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(why) => return self.lost(index, &why),
+        }
         if event.is_writable() {
             self.flush(index);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            self.read(index, event.is_read_closed() || event.is_error());
+        if event.is_readable() || ending {
+            self.read(index, ending);
         }
     }
 
-    /// Reads once. Edge-triggered polling needs no second read after one that did not fill the buffer, except to see the end.
+    /// Sees the connection and the handshake through; true once the dialogue may go on.
+    fn make_ready(&mut self, index: usize, is_connected: bool) -> Result<bool, String> {
+        let slot = &mut self.slots[index];
+        let Some(transport) = &mut slot.transport else { return Ok(false) };
+        if !slot.is_open {
+            if let Some(error) = transport.tcp().take_error().map_err(|error| error.to_string())? {
+                return Err(format!("connect: {error}"));
+            }
+            if !is_connected || transport.tcp().peer_addr().is_err() {
+                return Ok(false);
+            }
+            self.tally.record(Phase::Connect, slot.since);
+            let header = connect::proxy_header(self.setting.options, transport.tcp(), index);
+            // The header is short, and the socket's buffer is empty.
+            let sent = header.and_then(|header| transport.tcp().write_all(&header));
+            sent.map_err(|error| format!("PROXY header: {error}"))?;
+            (slot.is_open, slot.since) = (true, self.tally.now);
+            if self.setting.options.tls {
+                self.begin_tls(index)?;
+            }
+        }
+        self.handshake(index)
+    }
+
+    fn begin_tls(&mut self, index: usize) -> Result<(), String> {
+        let slot = &mut self.slots[index];
+        if let (Some(transport), Some((config, name))) = (&mut slot.transport, &self.setting.tls) {
+            transport.begin_client(config, name).map_err(|error| format!("TLS: {error}"))?;
+            slot.tls_since = Some(self.tally.now);
+        }
+        Ok(())
+    }
+
+    fn handshake(&mut self, index: usize) -> Result<bool, String> {
+        let slot = &mut self.slots[index];
+        let (Some(transport), Some(since)) = (&mut slot.transport, slot.tls_since) else { return Ok(true) };
+        if !transport.handshake().map_err(|error| format!("TLS handshake: {error}"))? {
+            return Ok(false);
+        }
+        self.tally.last_moved = self.tally.now;
+        self.tally.record(Phase::Tls, since);
+        (slot.tls_since, slot.since) = (None, self.tally.now);
+        if self.setting.options.starttls {
+            slot.dialogue.encrypted(self.setting.script, &mut slot.out);
+        }
+        self.flush(index);
+        // What came along with the end of the handshake wakes nobody any more.
+        self.read(index, true);
+        Ok(self.slots[index].transport.is_some())
+    }
+
+    /// Reads once. Edge-triggered polling needs no second read after one that did not fill the buffer, except to see the end;
+    /// under TLS a read says nothing about what the socket still has.
     fn read(&mut self, index: usize, until_end: bool) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        while let Some(stream) = &mut self.slots[index].stream {
+        while let Some(stream) = &mut self.slots[index].transport {
             match stream.read(&mut buffer) {
                 Ok(0) => self.lost(index, "connection closed by server"),
                 Ok(count) => {
+                    let is_all = count < READ_SIZE && !until_end && !stream.is_tls();
                     self.received(index, &buffer[..count]);
-                    if count < READ_SIZE && !until_end {
+                    if is_all || self.slots[index].tls_since.is_some() {
                         break;
                     }
                 }
@@ -265,24 +335,41 @@ impl<'a> Engine<'a> {
     }
 
     fn received(&mut self, index: usize, input: &[u8]) {
-        let now = Instant::now();
-        self.tally.last_moved = now;
-        if !std::mem::replace(&mut self.slots[index].connected, true) {
+        self.tally.now = Instant::now();
+        self.tally.last_moved = self.tally.now;
+        let slot = &mut self.slots[index];
+        if !std::mem::replace(&mut slot.was_heard, true) {
             self.tally.connections += 1;
         }
-        match self.slots[index].replies(index, input, now, self.script, &mut self.supply, &mut self.tally) {
+        match slot.replies(index, input, self.setting.script, &mut self.supply, &mut self.tally) {
             Outcome::Going => self.flush(index),
+            Outcome::StartTls => {
+                if let Err(why) = self.begin_tls(index) {
+                    return self.lost(index, &why);
+                }
+                // The first flight goes out at once; the handshake goes on when the server answers.
+                if let Some(Err(error)) = self.slots[index].transport.as_mut().map(Transport::push) {
+                    self.lost(index, &error.to_string());
+                }
+            }
             Outcome::Ended => self.ended(index),
             Outcome::Broken(why) => self.lost(index, &why),
+        }
+        let slot = &mut self.slots[index];
+        if slot.dialogue.is_idle() && !std::mem::replace(&mut slot.is_queued, true) {
+            self.idle.push_back(index);
         }
     }
 
     fn flush(&mut self, index: usize) {
         let slot = &mut self.slots[index];
-        let Some(stream) = slot.stream.as_mut().filter(|_| !slot.out.is_empty()) else { return };
-        match slot.out.write_to(stream, self.script.content.pool()) {
-            Ok(true) => slot.content_sent = Some(Instant::now()),
-            Ok(false) => {}
+        match slot.flush(self.setting.script.content.pool()) {
+            Ok(Flushed::Done) => {}
+            Ok(Flushed::Slowly(next)) => {
+                // Whoever is slow on purpose has not stalled.
+                self.tally.last_moved = self.tally.now;
+                self.tasks.push(Reverse((next, index, Task::Send)));
+            }
             // What the server said before it closed is still to be read; reading then tells of the loss.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => slot.out.clear(),
             Err(error) => self.lost(index, &error.to_string()),
@@ -291,94 +378,39 @@ impl<'a> Engine<'a> {
 
     /// A session has come to its proper end.
     fn ended(&mut self, index: usize) {
-        self.slots[index].stream = None;
-        if self.supply.is_left() { self.connect(index) } else { self.live -= 1 }
+        let slot = &mut self.slots[index];
+        if let Some(mut transport) = slot.transport.take() {
+            transport.close();
+        }
+        if slot.dialogue.has_begun_any() {
+            return if self.supply.is_left() { self.connect(index) } else { self.live -= 1 };
+        }
+        // The server did not even let us begin: it is no use to ask at once again.
+        slot.fruitless += 1;
+        self.come_again(index, false);
+    }
+
+    fn come_again(&mut self, index: usize, is_over: bool) {
+        let fruitless = self.slots[index].fruitless;
+        if is_over || fruitless > FRUITLESS_LIMIT || !self.supply.is_left() {
+            self.live -= 1;
+        } else {
+            let pause = Duration::from_millis(20 << fruitless);
+            self.tasks.push(Reverse((Instant::now() + pause, index, Task::Connect)));
+        }
     }
 
     /// A connection is gone before its proper end: connect again after a while, or give the session up.
     fn lost(&mut self, index: usize, why: &str) {
         let slot = &mut self.slots[index];
-        slot.stream = None;
+        slot.transport = None;
         slot.fruitless += 1;
         let announced = slot.dialogue.is_closing_announced();
         if !announced {
-            self.tally.lost += u64::from(slot.connected);
+            self.tally.lost += u64::from(slot.was_heard);
             self.tally.errors.count(why);
         }
-        let expected = self.options.until_lost && !announced;
-        if expected || slot.fruitless > FRUITLESS_LIMIT || !self.supply.is_left() {
-            self.live -= 1;
-        } else {
-            self.waiting.push((Instant::now() + Duration::from_millis(20 << slot.fruitless), index));
-        }
-    }
-
-    fn show_progress(&mut self, now: Instant) {
-        let Some(progress) = self.progress.as_mut().filter(|progress| now >= progress.next) else { return };
-        let (done, errors) = (self.tally.acknowledged, self.tally.errors.total());
-        eprintln!("{done} acknowledged, {}/s, {errors} errors, {} sessions", done - progress.acknowledged, self.live);
-        *progress = Progress { next: now + Duration::from_secs(1), acknowledged: done };
-    }
-}
-
-impl Slot {
-    /// Takes all replies of one read.
-    fn replies(
-        &mut self,
-        index: usize,
-        mut input: &[u8],
-        now: Instant,
-        script: &Script,
-        supply: &mut Supply,
-        tally: &mut Tally,
-    ) -> Outcome {
-        loop {
-            let reply = match self.reader.next(&mut input) {
-                Ok(Some(reply)) => reply,
-                Ok(None) => return Outcome::Going,
-                Err(malformed) => return Outcome::Broken(malformed.to_string()),
-            };
-            let early = !self.out.is_empty();
-            if early && reply.code < 400 {
-                return Outcome::Broken(format!("reply before the command was sent: {}", reply.first_line()));
-            }
-            let note = self.dialogue.receive(reply, script, supply, &mut self.out);
-            if matches!(note, Note::Acknowledged { .. }) {
-                self.fruitless = 0;
-            }
-            let latency = self.content_sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(sent));
-            tally.note(note, index, reply, latency, now, script);
-            if self.dialogue.has_ended() {
-                return Outcome::Ended;
-            }
-            if early || self.dialogue.is_closing_announced() {
-                return Outcome::Broken("closed after a reply in the middle of content".into());
-            }
-        }
-    }
-}
-
-impl Tally {
-    fn note(&mut self, note: Note, session: usize, reply: Reply<'_>, latency: Duration, now: Instant, script: &Script) {
-        match note {
-            Note::Nothing => {}
-            Note::Acknowledged { seq, crc, whole } => {
-                self.acknowledged += u64::from(whole);
-                self.last_acknowledged = now;
-                if whole {
-                    self.latency.saturating_record(latency.as_nanos() as u64);
-                }
-                self.enter(seq, session, script.content.body_octets(), crc, reply.text);
-            }
-            Note::Refused(stage) => self.errors.count(&format!("{stage}: {}", reply.first_line())),
-            Note::Lacks(extension) => self.fatal = Some(format!("the server does not offer {extension}")),
-        }
-    }
-
-    fn enter(&mut self, seq: u64, session: usize, octets: u64, crc: u32, reply: &[u8]) {
-        let Some(ledger) = &mut self.ledger else { return };
-        if let Err(error) = ledger.write(seq, session, octets, crc, reply) {
-            self.fatal = Some(format!("ledger: {error}"));
-        }
+        slot.restart(Instant::now());
+        self.come_again(index, self.setting.options.until_lost && !announced);
     }
 }

@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn sends_the_same_however_narrow_the_stream_is() {
-        let content = Content::prepare(1, "me@here", &["you@there".into()], 1000, Framing::Data).unwrap();
+        let content = Content::prepare(1, "me@here", &["you@there".into()], &[1000], Framing::Data).unwrap();
         let mut whole = None;
         for step in [1, 7, 100, 5000] {
             let (mut outgoing, mut stream) = (Outgoing::default(), Narrow { taken: Vec::new(), step, open: false });

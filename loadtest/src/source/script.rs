@@ -1,6 +1,8 @@
 //! What every session of a run says: prepared once, shared by all.
 
 use crate::content::{Content, Framing};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// How far a session goes ahead of the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,24 @@ pub enum Pace {
     Pipelining,
 }
 
+/// How a client says who it is (RFC 4954).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mechanism {
+    /// With its initial response (RFC 4616)
+    Plain,
+    /// User and password, each when asked for
+    Login,
+}
+
+/// The lines of an AUTH exchange; each is said after the reply to the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The mechanism's name, in capitals.
+    pub mechanism: &'static str,
+    /// The lines with their CR LF.
+    pub lines: Vec<Vec<u8>>,
+}
+
 /// The commands and the content of a run.
 pub struct Script {
     /// The messages.
@@ -23,16 +43,35 @@ pub struct Script {
     pub mail: Vec<u8>,
     /// A RCPT per recipient.
     pub rcpts: Vec<Vec<u8>>,
-    /// `BDAT n LAST`.
-    pub bdat: Vec<u8>,
     /// How far to go ahead.
     pub pace: Pace,
     /// DATA or BDAT.
     pub framing: Framing,
     /// Whether the final replies are one per recipient.
     pub lmtp: bool,
+    /// Whether STARTTLS is said after the first EHLO.
+    pub starttls: bool,
+    /// Who the client says it is.
+    pub credentials: Option<Credentials>,
     /// Messages after which a session ends; 0 for no limit.
     pub messages_per_connection: u64,
+}
+
+impl Credentials {
+    /// For `user` with `password`.
+    pub fn new(mechanism: Mechanism, user: &str, password: &str) -> Credentials {
+        let coded = |text: &str| format!("{}\r\n", STANDARD.encode(text)).into_bytes();
+        match mechanism {
+            Mechanism::Plain => {
+                let response = STANDARD.encode(format!("\0{user}\0{password}"));
+                Credentials { mechanism: "PLAIN", lines: vec![format!("AUTH PLAIN {response}\r\n").into_bytes()] }
+            }
+            Mechanism::Login => {
+                let lines = vec![b"AUTH LOGIN\r\n".to_vec(), coded(user), coded(password)];
+                Credentials { mechanism: "LOGIN", lines }
+            }
+        }
+    }
 }
 
 impl Script {
@@ -43,16 +82,17 @@ impl Script {
             hello: format!("{hello} loadtest.localhost\r\n").into_bytes(),
             mail: format!("MAIL FROM:<{from}>\r\n").into_bytes(),
             rcpts: to.iter().map(|address| format!("RCPT TO:<{address}>\r\n").into_bytes()).collect(),
-            bdat: format!("BDAT {} LAST\r\n", content.octets()).into_bytes(),
             content,
             pace,
             framing,
             lmtp,
+            starttls: false,
+            credentials: None,
             messages_per_connection: 0,
         }
     }
 
-    /// The extensions without which a server cannot follow the script.
+    /// The extensions without which a server cannot follow the script once the session is as it is to be.
     pub fn extensions(&self) -> impl Iterator<Item = &'static str> {
         let pipelining = (self.pace != Pace::Stepwise).then_some("PIPELINING");
         let chunking = (self.framing == Framing::Bdat).then_some("CHUNKING");
