@@ -362,3 +362,48 @@ fn properties_are_read_as_java_reads_them() {
     }
     assert!(properties::parse("f", b"a=\xff").is_err());
 }
+
+/// The settings of deliveries, as values.
+#[test]
+fn deliveries_are_read_in_full() {
+    use ringpost::config::mailetcontainer::ContainerSettings;
+    use ringpost::delivery::settings::{LmtpPlace, Security, Trust};
+    let container = |mailet: &str| -> ContainerSettings {
+        let text = format!(
+            "<mailetcontainer><spooler><errorRepository>file://var/mail/error/</errorRepository></spooler><processors>\
+             <processor state='root'>{mailet}<mailet match='All' class='LocalDelivery'/></processor>\
+             <processor state='error'/><processor state='bounces'/></processors></mailetcontainer>"
+        );
+        let (configuration, problems) = read(&with("mailetcontainer", &text));
+        configuration.and_then(|all| all.container).unwrap_or_else(|| panic!("{}", told(&problems)))
+    };
+    let plain = container("<mailet match='All' class='RemoteDelivery'/>").remotes.remove(0);
+    assert_eq!((plain.security, plain.trust, plain.load_balancing), (Security::Opportunistic, Trust::Name, true));
+    assert_eq!((plain.schedule.retries(), plain.timeout.as_secs(), plain.connect_timeout.as_secs()), (5, 180, 60));
+    let full = container(
+        "<mailet match='All' class='RemoteDelivery'><delayTime>5000, 2*1 minute</delayTime><maxRetries>4</maxRetries>\
+         <maxDnsProblemRetries>2</maxDnsProblemRetries><timeout>1000</timeout><connectiontimeout>2000</connectiontimeout>\
+         <bounceProcessor>bounces</bounceProcessor><startTLS>true</startTLS><verifyServerIdentity>false</verifyServerIdentity>\
+         <gateway>a.example.org, [2001:db8::1]:26</gateway><gatewayPort>587</gatewayPort><gatewayUsername>you</gatewayUsername>\
+         <gatewayPassword>hunter2</gatewayPassword><loadBalancing>false</loadBalancing><heloName>me.example.org</heloName>\
+         <bind>192.0.2.1</bind></mailet>",
+    )
+    .remotes
+    .remove(0);
+    let waits: Vec<u64> = (1..=5).map_while(|failed| full.schedule.delay(failed)).map(|wait| wait.as_secs()).collect();
+    assert_eq!((waits, full.dns_retries), (vec![5, 60, 60, 60], 2));
+    assert_eq!((full.timeout.as_millis(), full.connect_timeout.as_millis()), (1000, 2000));
+    assert_eq!((full.security, full.trust, full.load_balancing), (Security::StartTls, Trust::Authority, false));
+    let gateways: Vec<String> = full.gateways.iter().map(|one| format!("{} {}", one.host, one.port)).collect();
+    assert_eq!(gateways, ["a.example.org 587", "2001:db8::1 26"]);
+    assert_eq!(full.credentials.as_ref().map(|one| &*one.username), Some("you"));
+    assert!(!format!("{full:?}").contains("hunter2"), "a password is not told");
+    assert_eq!(
+        (full.bounce_processor.as_deref(), full.helo_name.as_deref()),
+        (Some("bounces"), Some("me.example.org"))
+    );
+    let lmtp = container("<mailet match='All' class='LmtpDelivery'><socket>/run/dovecot/lmtp</socket></mailet>")
+        .lmtps
+        .remove(0);
+    assert_eq!(lmtp.place, LmtpPlace::Unix("/run/dovecot/lmtp".into()));
+}

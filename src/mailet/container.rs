@@ -161,6 +161,9 @@ impl Walk<'_> {
         if !branch.chosen {
             match pair.matcher.evaluate(self.view(&branch)) {
                 Ok(matched) => {
+                    if matched != Matched::None {
+                        pair.matcher.mark(&mut branch.attributes);
+                    }
                     let matched = if pair.negated { matched.negated() } else { matched };
                     let Some(chosen) = self.part(branch, &matched) else { return Ok(()) };
                     branch = chosen;

@@ -28,9 +28,10 @@ class TestsslTest(TlsTest):
         return report, subprocess.Popen(command, env=environment, **pipes)
 
     def test_nothing_bad_is_found(self):
+        thorough = ["--protocols", "--std", "--fs", "--server-preference", "--server-defaults", "--vulnerable"]
         chosen = ["--protocols", "--server-defaults", "--server-preference", "--starttls", "smtp"]
         # Most of the time they wait, so they do that together.
-        runs = [self.start("implicit", self.implicit), self.start("starttls", self.server.smtp, *chosen)]
+        runs = [self.start("implicit", self.implicit, *thorough), self.start("starttls", self.server.smtp, *chosen)]
         for report, run in runs:
             try:
                 printed, _ = run.communicate(timeout=BUDGET)

@@ -19,10 +19,11 @@ TLS = '<tls {start}="true"><privateKey>conf/key.pem</privateKey><certificates>co
 # The server that there is anyway has STARTTLS; another one begins with TLS.
 SERVERS = (
     TLS.format(start="startTLS")
-    + """</smtpserver><smtpserver>
+    + """<verifyIdentity>disabled</verifyIdentity></smtpserver><smtpserver>
       <jmxName>implicit</jmxName>
       <bind>127.0.0.1:0</bind>
       <helloName autodetect="false">mx.example.org</helloName>
+      <verifyIdentity>disabled</verifyIdentity>
       <handlerchain coreHandlersPackage="org.apache.james.smtpserver.NoAuthCmdHandlerLoader">
         <handler class="org.apache.james.smtpserver.fastfail.ValidRcptHandler"/>
       </handlerchain>"""

@@ -99,6 +99,11 @@ fn of_mail(name: &str, text: &str) -> Option<Result<Matcher, Expected>> {
         "CompareNumericHeaderValue" => compare(text),
         "HasMimeTypeAnySubPart" => Ok(Matcher::Content(content::Condition::HasType(words(text)))),
         "AttachmentFileNameIs" => file_names(text),
+        "AtMost" => {
+            let (name, most) = text.split_once(':').unwrap_or(("AT_MOST_EXECUTIONS", text));
+            let most = value::number(most, 1, u64::from(u32::MAX));
+            most.map(|most| Matcher::Attribute(attribute::Condition::AtMost { name: name.into(), most: most as i64 }))
+        }
         "HasMailAttribute" => Ok(Matcher::Attribute(attribute::Condition::Has(text.into()))),
         "HasMailAttributeWithValue" => name_and_value(text)
             .map(|(name, value)| Matcher::Attribute(attribute::Condition::HasValue(name.into(), value.into()))),

@@ -30,35 +30,35 @@ const ATTACHMENT: &[(&str, Share)] = &[
 ];
 
 /// `DSNBounce`.
-pub fn dsn_bounce(section: &mut Section<'_>) -> Option<Mailet> {
+pub fn dsn_bounce(section: &mut Section<'_>) -> Mailet {
     use bounce::Attachment;
     let attachment = or(section, "attachment", Attachment::Whole, |text| {
         value::word(
             text,
             &[("message", Attachment::Whole), ("heads", Attachment::Header), ("none", Attachment::Nothing)],
         )
-    })?;
+    });
     let action = or(section, "action", Action::Failed, |text| {
         let all = [Action::Failed, Action::Delayed, Action::Delivered, Action::Relayed, Action::Expanded];
         value::word(text, &all.map(|action| (action.word(), action)))
-    })?;
+    });
     let default_status = or(section, "defaultStatus", None, |text| match text {
         "unknown" => Ok(None),
         text => Status::parse(text).map(Some).ok_or_else(|| "a status such as 5.0.0, or unknown".to_owned()),
-    })?;
-    Some(Mailet::Bounce(Box::new(bounce::Bounce {
-        sender: author(section, "sender")?,
-        prefix: or(section, "prefix", None, |prefix| Ok((!prefix.is_empty()).then(|| Arc::from(prefix))))?,
+    });
+    Mailet::Bounce(Box::new(bounce::Bounce {
+        sender: author(section, "sender"),
+        prefix: or(section, "prefix", None, |prefix| Ok((!prefix.is_empty()).then(|| Arc::from(prefix)))),
         attachment,
-        message: or(section, "messageString", bounce::MESSAGE.into(), text)?,
+        message: or(section, "messageString", bounce::MESSAGE.into(), text),
         action,
         default_status,
-        pass_through: or(section, "passThrough", true, value::boolean)?,
-    })))
+        pass_through: or(section, "passThrough", true, value::boolean),
+    }))
 }
 
 /// `Bounce`, `NotifySender`, `NotifyPostmaster`.
-pub fn notify(section: &mut Section<'_>, name: &str) -> Option<Mailet> {
+pub fn notify(section: &mut Section<'_>, name: &str) -> Mailet {
     let who = match name {
         "Bounce" => Who::Bounce,
         "NotifySender" => Who::Sender,
@@ -69,17 +69,17 @@ pub fn notify(section: &mut Section<'_>, name: &str) -> Option<Mailet> {
     let inline = or(section, "inline", Some(Share::None), |text| match value::word(text, INLINE) {
         Ok(None) | Err(_) => Err("one of heads, body, all, none".to_owned()),
         Ok(share) => Ok(share),
-    })?;
-    Some(Mailet::Notify(Box::new(Notify {
+    });
+    Mailet::Notify(Box::new(Notify {
         who,
-        sender: author(section, sender)?,
-        message: or(section, message, notify::MESSAGE.into(), text)?,
-        prefix: or(section, "prefix", "Re:".into(), |prefix| Ok(Arc::from(prefix)))?,
+        sender: author(section, sender),
+        message: or(section, message, notify::MESSAGE.into(), text),
+        prefix: or(section, "prefix", "Re:".into(), |prefix| Ok(Arc::from(prefix))),
         inline: inline.unwrap_or(Share::None),
-        attachment: or(section, "attachment", Share::Message, |text| value::word(text, ATTACHMENT))?,
-        attach_error: or(section, "attachError", false, value::boolean)?,
-        pass_through: or(section, "passThrough", true, value::boolean)?,
-    })))
+        attachment: or(section, "attachment", Share::Message, |text| value::word(text, ATTACHMENT)),
+        attach_error: or(section, "attachError", false, value::boolean),
+        pass_through: or(section, "passThrough", true, value::boolean),
+    }))
 }
 
 /// `Redirect`, `Resend`, `Forward`.
@@ -90,39 +90,39 @@ pub fn redirect(section: &mut Section<'_>, name: &str) -> Option<Mailet> {
         (true, _, _) => needed(section, name, "forwardTo", addresses)?,
         (false, _, Some(written)) => section.parse(written, addresses)?,
         // Redirect takes the one list for the other, where one alone is there.
-        (false, _, None) if name == "Redirect" => or(section, "to", vec![Address::Unaltered], addresses)?,
+        (false, _, None) if name == "Redirect" => or(section, "to", vec![Address::Unaltered], addresses),
         (false, _, None) => vec![Address::Unaltered],
     };
     if forward {
         return Some(Mailet::Redirect(Box::new(Redirect {
             recipients,
-            pass_through: or(section, "passThrough", false, value::boolean)?,
+            pass_through: or(section, "passThrough", false, value::boolean),
             ..unaltered("Forward")
         })));
     }
     let to = match (name, section.written("to")) {
-        ("Redirect", None) => or(section, "recipients", None, |text| addresses(text).map(Some))?,
-        _ => or(section, "to", None, |text| addresses(text).map(Some))?,
+        ("Redirect", None) => or(section, "recipients", None, |text| addresses(text).map(Some)),
+        _ => or(section, "to", None, |text| addresses(text).map(Some)),
     };
-    let sender = or(section, "sender", None, |text| address(text).map(Some))?;
+    let sender = or(section, "sender", None, |text| address(text).map(Some));
     let inline = if name == "Redirect" { Some(Share::Body) } else { None };
-    let reverse_path = or(section, "reversePath", None, |text| address(text).map(Some))?;
+    let reverse_path = or(section, "reversePath", None, |text| address(text).map(Some));
     let reply_to = if section.written("replyTo").is_some() { "replyTo" } else { "replyto" };
     Some(Mailet::Redirect(Box::new(Redirect {
         recipients,
         to,
-        reply_to: or(section, reply_to, None, |text| address(text).map(Some))?,
+        reply_to: or(section, reply_to, None, |text| address(text).map(Some)),
         // Redirect reports to whom the mail is said to come from; Resend leaves that as it is.
         reverse_path: reverse_path.or_else(|| sender.clone().filter(|_| name == "Redirect")),
         sender,
-        subject: or(section, "subject", None, |subject| Ok((!subject.is_empty()).then(|| Arc::from(subject))))?,
-        prefix: or(section, "prefix", "".into(), |prefix| Ok(Arc::from(prefix)))?,
-        message: or(section, "message", "".into(), |message| Ok(Arc::from(message)))?,
-        inline: or(section, "inline", inline, |text| value::word(text, INLINE))?,
-        attachment: or(section, "attachment", Share::None, |text| value::word(text, ATTACHMENT))?,
-        attach_error: or(section, "attachError", false, value::boolean)?,
-        is_reply: or(section, "isReply", false, value::boolean)?,
-        pass_through: or(section, "passThrough", false, value::boolean)?,
+        subject: or(section, "subject", None, |subject| Ok((!subject.is_empty()).then(|| Arc::from(subject)))),
+        prefix: or(section, "prefix", "".into(), |prefix| Ok(Arc::from(prefix))),
+        message: or(section, "message", "".into(), |message| Ok(Arc::from(message))),
+        inline: or(section, "inline", inline, |text| value::word(text, INLINE)),
+        attachment: or(section, "attachment", Share::None, |text| value::word(text, ATTACHMENT)),
+        attach_error: or(section, "attachError", false, value::boolean),
+        is_reply: or(section, "isReply", false, value::boolean),
+        pass_through: or(section, "passThrough", false, value::boolean),
         ..unaltered(if name == "Redirect" { "Redirect" } else { "Resend" })
     })))
 }
@@ -147,7 +147,7 @@ fn unaltered(name: &'static str) -> Redirect {
     }
 }
 
-fn author(section: &mut Section<'_>, key: &str) -> Option<Author> {
+fn author(section: &mut Section<'_>, key: &str) -> Author {
     or(section, key, Author::Postmaster, |text| match address(text) {
         Ok(Address::Postmaster) => Ok(Author::Postmaster),
         Ok(Address::Sender | Address::Unaltered) => Ok(Author::Sender),

@@ -61,8 +61,8 @@ pub fn read(section: &mut Section<'_>, name: &str, context: &mut Context<'_>) ->
         }
         "PostmasterAlias" => Some(Mailet::Rewrite(rewrite::Rewrite::Postmaster)),
         "RecipientToLowerCase" => Some(Mailet::Rewrite(rewrite::Rewrite::LowerCase)),
-        "DSNBounce" => letters::dsn_bounce(section),
-        "Bounce" | "NotifySender" | "NotifyPostmaster" => letters::notify(section, name),
+        "DSNBounce" => Some(letters::dsn_bounce(section)),
+        "Bounce" | "NotifySender" | "NotifyPostmaster" => Some(letters::notify(section, name)),
         "Redirect" | "Resend" | "Forward" => letters::redirect(section, name),
         "Sieve" => Some(Mailet::Sieve),
         "Identity" | "SplitMail" => Some(Mailet::Identity),
@@ -131,16 +131,12 @@ pub fn needed<T>(
     section.read(key, parse)
 }
 
-/// A parameter that may be missing; `None` where it is wrong.
-pub fn or<T>(
-    section: &mut Section<'_>,
-    key: &str,
-    default: T,
-    parse: impl FnOnce(&str) -> Result<T, Expected>,
-) -> Option<T> {
+/// A parameter that may be missing. One that is wrong is taken down as an error, so that no configuration comes of it; the
+/// default stands in for it, and the other parameters are read still.
+pub fn or<T>(section: &mut Section<'_>, key: &str, default: T, parse: impl FnOnce(&str) -> Result<T, Expected>) -> T {
     match section.written(key) {
-        None => Some(default),
-        Some(written) => section.parse(written, parse),
+        None => default,
+        Some(written) => section.parse(written, parse).unwrap_or(default),
     }
 }
 
@@ -177,16 +173,16 @@ fn to_processor(section: &mut Section<'_>, name: &str, context: &Context<'_>) ->
 
 fn keep(section: &mut Section<'_>, name: &str, key: &str, by_sender_domain: bool) -> Option<Mailet> {
     let url = needed(section, name, key, super::repository)?;
-    let pass_through = or(section, "passThrough", false, value::boolean)?;
+    let pass_through = or(section, "passThrough", false, value::boolean);
     Some(Mailet::Repository(repository::Keep { url: url.into(), by_sender_domain, pass_through }))
 }
 
 fn log_message(section: &mut Section<'_>) -> Option<Mailet> {
-    let headers = or(section, "headers", true, value::boolean)?;
-    let body = or(section, "body", true, value::boolean)?;
-    let most = or(section, "maxBody", 0, |text| value::number(text, 0, u64::from(u32::MAX)))?;
+    let headers = or(section, "headers", true, value::boolean);
+    let body = or(section, "body", true, value::boolean);
+    let most = or(section, "maxBody", 0, |text| value::number(text, 0, u64::from(u32::MAX)));
     let comment = section.written("comment").map(|written| Box::from(written.text));
-    let pass_through = or(section, "passThrough", true, value::boolean)?;
+    let pass_through = or(section, "passThrough", true, value::boolean);
     // 0 is no limit in James.
     let most = if most == 0 { told::LOGGED_MAX } else { most as usize };
     Some(Mailet::Told(told::Told::Log { headers, body, most, comment, pass_through }))
@@ -200,8 +196,8 @@ fn set_attributes(section: &Section<'_>) -> Vec<(Box<str>, Box<str>)> {
 }
 
 fn strip(section: &mut Section<'_>) -> Option<Mailet> {
-    let pattern = or(section, "pattern", None, |text| Pattern::new(text).map(Some))?;
-    let not_pattern = or(section, "notpattern", None, |text| Pattern::new(text).map(Some))?;
+    let pattern = or(section, "pattern", None, |text| Pattern::new(text).map(Some));
+    let not_pattern = or(section, "notpattern", None, |text| Pattern::new(text).map(Some));
     if pattern.is_none() && not_pattern.is_none() {
         let found = "StripAttachment has neither <pattern> nor <notpattern>";
         section.say(section.element.position, Severity::Error, found, "write <pattern>…</pattern> in it");
@@ -209,7 +205,7 @@ fn strip(section: &mut Section<'_>) -> Option<Mailet> {
     }
     let remove = or(section, "remove", None, |text| {
         value::word(text, &[("no", None), ("matched", Some(false)), ("all", Some(true))])
-    })?;
+    });
     Some(match remove {
         None => Mailet::Identity,
         Some(all) => Mailet::Body(body::Change::Strip { pattern, not_pattern, all }),

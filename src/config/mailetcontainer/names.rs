@@ -76,7 +76,7 @@ pub const MATCHERS: &[Class] = &[
     meaningless("Not", "it is as good as what it joins").ready(""),
     meaningless("Xor", "it is as good as what it joins").ready(""),
     plain("AtLeastPriority").ready(""),
-    plain("AtMost"),
+    plain("AtMost").ready("inside a composite it counts whenever that matches"),
     plain("AtMostPriority").ready(""),
     plain("AttachmentFileNameIs").ready("archives are not looked into"),
     plain("CommandForListserv"),

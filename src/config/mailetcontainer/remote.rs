@@ -33,8 +33,8 @@ pub fn delay_time(text: &str) -> Result<Vec<Delay>, Expected> {
 }
 
 fn schedule(section: &mut Section<'_>) -> Option<Schedule> {
-    let delays = or(section, "delayTime", vec![Delay { attempts: 1, wait: DEFAULT_DELAY }], delay_time)?;
-    let retries = or(section, "maxRetries", u64::from(DEFAULT_RETRIES), |text| value::number(text, 0, 100_000))?;
+    let delays = or(section, "delayTime", vec![Delay { attempts: 1, wait: DEFAULT_DELAY }], delay_time);
+    let retries = or(section, "maxRetries", u64::from(DEFAULT_RETRIES), |text| value::number(text, 0, 100_000));
     let schedule = Schedule::new(delays, retries as u32);
     if let Err(error) = schedule {
         let position = section.written("delayTime").map_or(section.element.position, |written| written.position);
@@ -49,26 +49,26 @@ fn schedule(section: &mut Section<'_>) -> Option<Schedule> {
 }
 
 /// A time in milliseconds.
-fn millis(section: &mut Section<'_>, key: &str, default: u64) -> Option<Duration> {
-    or(section, key, default, |text| value::number(text, 1, 3_600_000)).map(Duration::from_millis)
+fn millis(section: &mut Section<'_>, key: &str, default: u64) -> Duration {
+    Duration::from_millis(or(section, key, default, |text| value::number(text, 1, 3_600_000)))
 }
 
 /// `RemoteDelivery`.
 pub fn remote(section: &mut Section<'_>) -> Option<RemoteSettings> {
     let connect =
         if section.written("connectionTimeout").is_some() { "connectionTimeout" } else { "connectiontimeout" };
-    let start_tls = or(section, "startTLS", false, value::boolean)?;
-    let ssl = or(section, "sslEnable", false, value::boolean)?;
-    let verify = or(section, "verifyServerIdentity", true, value::boolean)?;
-    let trust_all = or(section, "sslTrustAllCerts", false, value::boolean)?;
-    let port = or(section, "gatewayPort", 25, port)?;
-    let gateways = or(section, "gateway", Vec::new(), |text| gateways(text, port))?;
+    let start_tls = or(section, "startTLS", false, value::boolean);
+    let ssl = or(section, "sslEnable", false, value::boolean);
+    let verify = or(section, "verifyServerIdentity", true, value::boolean);
+    let trust_all = or(section, "sslTrustAllCerts", false, value::boolean);
+    let port = or(section, "gatewayPort", 25, port);
+    let gateways = or(section, "gateway", Vec::new(), |text| gateways(text, port));
     let named = |section: &Section<'_>, key: &str| section.written(key).map(|written| Box::from(written.text));
     Some(RemoteSettings {
         schedule: schedule(section)?,
-        dns_retries: or(section, "maxDnsProblemRetries", 0, |text| value::number(text, 0, 100_000))? as u32,
-        timeout: millis(section, "timeout", 180_000)?,
-        connect_timeout: millis(section, connect, 60_000)?,
+        dns_retries: or(section, "maxDnsProblemRetries", 0, |text| value::number(text, 0, 100_000)) as u32,
+        timeout: millis(section, "timeout", 180_000),
+        connect_timeout: millis(section, connect, 60_000),
         bounce_processor: named(section, "bounceProcessor"),
         on_success: named(section, "onSuccess"),
         security: match (ssl, start_tls) {
@@ -81,18 +81,19 @@ pub fn remote(section: &mut Section<'_>) -> Option<RemoteSettings> {
             (false, true) => Trust::Name,
             (false, false) => Trust::Authority,
         },
-        credentials: credentials(section, gateways.is_empty())?,
+        credentials: credentials(section)?,
         gateways,
-        load_balancing: or(section, "loadBalancing", true, value::boolean)?,
-        helo_name: or(section, "heloName", None, |text| value::hello_name(text).map(|name| Some(name.into())))?,
+        load_balancing: or(section, "loadBalancing", true, value::boolean),
+        helo_name: or(section, "heloName", None, |text| value::hello_name(text).map(|name| Some(name.into()))),
         bind: or(section, "bind", None, |text| {
             text.parse::<IpAddr>().map(Some).map_err(|_| "an address such as 192.0.2.1".to_owned())
-        })?,
+        }),
     })
 }
 
 /// `None` where it is wrong: a password alone, or one for hosts that are not named.
-fn credentials(section: &mut Section<'_>, anybody: bool) -> Option<Option<Credentials>> {
+fn credentials(section: &mut Section<'_>) -> Option<Option<Credentials>> {
+    let anybody = section.written("gateway").is_none();
     let name = section.written("gatewayUsername").or_else(|| section.written("gatewayusername"));
     let (username, password) = match (name, section.written("gatewayPassword")) {
         (None, None) => return Some(None),
@@ -140,7 +141,7 @@ fn gateways(text: &str, default: u16) -> Result<Vec<Gateway>, Expected> {
 pub fn lmtp(section: &mut Section<'_>) -> Option<LmtpSettings> {
     let place = match (section.written("host"), section.written("socket")) {
         (Some(host), None) => {
-            let port = or(section, "port", 24, port)?;
+            let port = or(section, "port", 24, port);
             let mut gateways = section.parse(host, |text| gateways(text, port))?;
             match (gateways.pop(), gateways.is_empty()) {
                 (Some(gateway), true) => LmtpPlace::Tcp(gateway),
@@ -159,7 +160,7 @@ pub fn lmtp(section: &mut Section<'_>) -> Option<LmtpSettings> {
         }
     };
     let (timeout, connect_timeout) =
-        (millis(section, "timeout", 180_000)?, millis(section, "connectionTimeout", 60_000)?);
+        (millis(section, "timeout", 180_000), millis(section, "connectionTimeout", 60_000));
     Some(LmtpSettings { place, timeout, connect_timeout, schedule: schedule(section)? })
 }
 

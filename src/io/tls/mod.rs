@@ -5,6 +5,7 @@
 
 mod end_point;
 mod exporter;
+mod held;
 mod identity;
 mod settings;
 mod stream;

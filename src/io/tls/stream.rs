@@ -5,7 +5,6 @@
 //! by record, and the next one only when the last is on its way. During the handshake the buffer may grow, for certificates of
 //! clients, to [`HANDSHAKE`].
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -17,11 +16,9 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffi
 
 use super::end_point::take_shown;
 use super::exporter::take_binding;
+use super::held::{HANDSHAKE, Incoming, Outgoing, Plain, RECORD};
 use crate::io::Stream;
 use crate::mail::{CipherSuite, EndPoint, Tls, TlsVersion};
-
-/// Octets of the longest record: header, content, and what encryption may add (RFC 5246 §6.2.3).
-const RECORD: usize = 5 + 16_384 + 2_048;
 
 /// Octets of content that are encrypted at a time (RFC 8446 §5.1).
 const FRAGMENT: usize = 16_384;
@@ -29,22 +26,11 @@ const FRAGMENT: usize = 16_384;
 /// Octets that encryption adds to a record at most, header included.
 const OVERHEAD: usize = 256;
 
-/// Octets that may be received of a handshake before it goes on: a message of it has at most 65,535 (RFC 8446 §4).
-const HANDSHAKE: usize = 65_535 + RECORD;
-
 /// Octets that may wait to be sent before nothing more is read: a client that only asks and never reads gets no further.
 const UNSENT: usize = 64 * 1024;
 
 /// Reads in a row that bring nothing for the caller before others have their turn.
 const TURNS: u32 = 16;
-
-/// Buffers of one record that a core keeps for the next connection.
-const KEPT: usize = 64;
-
-thread_local! {
-    /// The buffers of this core.
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
 
 /// The server's end of a connection in TLS.
 pub struct TlsStream<S> {
@@ -164,7 +150,7 @@ impl<S: Stream> TlsStream<S> {
 
     /// Octets held for this connection beside what TLS itself needs.
     pub fn held(&self) -> usize {
-        self.incoming.buffer.capacity() + self.outgoing.octets.capacity() + self.plain.octets.capacity()
+        self.incoming.held() + self.outgoing.held() + self.plain.held()
     }
 
     /// Takes in what was received until something comes of it. What was decrypted goes to `to`, and the rest of it is kept.
@@ -419,160 +405,6 @@ impl<S: Stream> Stream for TlsStream<S> {
             self.state = State::Failed;
         }
         self.inner.shutdown();
-    }
-}
-
-/// What was received of TLS and not used yet.
-#[derive(Default)]
-struct Incoming {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Something is there that was not looked at.
-    fresh: bool,
-}
-
-impl Incoming {
-    fn put(&mut self, octets: &[u8]) -> io::Result<()> {
-        if !octets.is_empty() {
-            let room = self.room(HANDSHAKE.max(octets.len()))?;
-            room.get_mut(..octets.len()).ok_or(io::ErrorKind::InvalidData)?.copy_from_slice(octets);
-            self.note_received(octets.len());
-        }
-        Ok(())
-    }
-
-    fn unused(&mut self) -> &mut [u8] {
-        self.buffer.get_mut(self.start..self.end).unwrap_or_default()
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.fresh
-    }
-
-    fn note_processed(&mut self) {
-        self.fresh = false;
-        self.release_if_empty();
-    }
-
-    fn note_received(&mut self, octets: usize) {
-        self.end = (self.end + octets).min(self.buffer.len());
-        self.fresh |= octets > 0;
-    }
-
-    fn consume(&mut self, octets: usize) {
-        self.start = (self.start + octets).min(self.end);
-    }
-
-    /// Octets of the content of the next record, if the whole of it is there.
-    fn next_record(&self) -> Option<usize> {
-        let there = self.buffer.get(self.start..self.end)?;
-        let length = usize::from(u16::from_be_bytes([*there.get(3)?, *there.get(4)?]));
-        (there.len() >= 5 + length).then_some(length)
-    }
-
-    /// Room behind what is there; more of it, up to `limit`, only where all of a buffer is in use.
-    fn room(&mut self, limit: usize) -> io::Result<&mut [u8]> {
-        if self.buffer.is_empty() {
-            let kept = BUFFERS.with_borrow_mut(Vec::pop);
-            self.buffer = kept.unwrap_or_else(|| vec![0; RECORD]);
-        }
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.end == self.buffer.len() {
-            if self.buffer.len() >= limit {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "more than a message of TLS may have"));
-            }
-            self.buffer.resize((2 * self.buffer.len()).min(limit), 0);
-        }
-        Ok(self.buffer.get_mut(self.end..).unwrap_or_default())
-    }
-
-    fn release_if_empty(&mut self) {
-        if self.start == self.end {
-            self.release();
-        }
-    }
-
-    fn release(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        (self.start, self.end, self.fresh) = (0, 0, false);
-        if buffer.len() == RECORD {
-            BUFFERS.with_borrow_mut(|kept| {
-                if kept.len() < KEPT {
-                    kept.push(buffer);
-                }
-            });
-        }
-    }
-}
-
-/// What is encrypted and not sent yet.
-#[derive(Default)]
-struct Outgoing {
-    octets: Vec<u8>,
-    start: usize,
-}
-
-impl Outgoing {
-    fn rest(&self) -> &[u8] {
-        self.octets.get(self.start..).unwrap_or_default()
-    }
-
-    fn sent(&mut self, octets: usize) {
-        self.start += octets;
-        if self.start >= self.octets.len() {
-            *self = Outgoing::default();
-        }
-    }
-
-    /// Appends what `encode` writes to `room` octets; it says how many it needs where they are too few, and nothing where more
-    /// are no help.
-    fn encode(
-        &mut self,
-        mut room: usize,
-        mut encode: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
-    ) -> io::Result<()> {
-        let before = self.octets.len();
-        for _ in 0..2 {
-            self.octets.resize(before + room, 0);
-            match encode(&mut self.octets[before..]) {
-                Ok(written) => {
-                    self.octets.truncate(before + written);
-                    return Ok(());
-                }
-                Err(Some(needed)) => room = needed,
-                Err(None) => break,
-            }
-        }
-        self.octets.truncate(before);
-        Err(io::Error::other("TLS cannot encrypt any more"))
-    }
-}
-
-/// What is decrypted and not fetched yet.
-#[derive(Default)]
-struct Plain {
-    octets: Vec<u8>,
-    start: usize,
-}
-
-impl Plain {
-    fn keep(&mut self, octets: &[u8]) {
-        self.octets.extend_from_slice(octets);
-    }
-
-    fn fetch(&mut self, to: &mut [u8]) -> usize {
-        let rest = self.octets.get(self.start..).unwrap_or_default();
-        let octets = rest.len().min(to.len());
-        to[..octets].copy_from_slice(&rest[..octets]);
-        self.start += octets;
-        if self.start >= self.octets.len() {
-            *self = Plain::default();
-        }
-        octets
     }
 }
 

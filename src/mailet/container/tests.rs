@@ -267,6 +267,15 @@ fn a_processor_can_be_entered_by_its_name() {
     assert_eq!(ends(&container, entering), ["0:u1@here -> drop: Asked"]);
 }
 
+#[test]
+fn what_matches_at_most_so_often_is_counted() {
+    let at_most = Matcher::Attribute(matchers::attribute::Condition::AtMost { name: "n".into(), most: 3 });
+    let again = pair(at_most, to(0));
+    let container = container(vec![vec![again, pair(Matcher::All, Mailet::Deliver(deliver::Deliver::Local))]]);
+    let (effects, _) = walk_with(&container, mail("s@there", &["u1@here"]), |_, _| None);
+    assert_eq!(told(&effects), ["0:u1@here -> mailbox"]);
+}
+
 fn any_matcher() -> impl Strategy<Value = Matcher> {
     use matchers::{attribute, delivery, header, recipient, sender, size};
     let leaf = prop_oneof![

@@ -3,11 +3,18 @@
 use std::fmt;
 
 use super::{Matched, View};
-use crate::mailet::mail::{PRIORITY, Value};
+use crate::mailet::mail::{Attributes, PRIORITY, Value};
 use crate::mailet::pattern::Pattern;
 
 /// The priority of a mail that has none (James: normal).
 const NORMAL: i64 = 5;
+
+fn count(attributes: &Attributes, name: &str) -> i64 {
+    match attributes.get(name) {
+        Some(Value::Number(number)) => *number,
+        _ => 0,
+    }
+}
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +30,13 @@ pub enum Condition {
         /// The least.
         least: i64,
         /// The most.
+        most: i64,
+    },
+    /// `AtMost`: it matched less often than that; each time it does is counted in the attribute.
+    AtMost {
+        /// The attribute.
+        name: Box<str>,
+        /// How often it matches.
         most: i64,
     },
     /// `HasException`: something went wrong on the way here.
@@ -44,8 +58,17 @@ impl Condition {
                 };
                 (*least..=*most).contains(&priority)
             }
+            Condition::AtMost { name, most } => count(view.attributes, name) < *most,
             Condition::HasException => view.failed,
         })
+    }
+
+    /// Counts that it matched.
+    pub(super) fn mark(&self, attributes: &mut Attributes) {
+        if let Condition::AtMost { name, .. } = self {
+            let count = count(attributes, name).saturating_add(1);
+            attributes.set(name, Value::Number(count));
+        }
     }
 }
 
@@ -56,6 +79,7 @@ impl fmt::Display for Condition {
             Condition::HasValue(name, value) => write!(f, "HasMailAttributeWithValue={name}, {value}"),
             Condition::HasValueRegex(name, pattern) => write!(f, "HasMailAttributeWithValueRegex={name}, {pattern}"),
             Condition::Priority { least, most } => write!(f, "priority {least} to {most}"),
+            Condition::AtMost { name, most } => write!(f, "AtMost={name}:{most}"),
             Condition::HasException => f.write_str("HasException"),
         }
     }

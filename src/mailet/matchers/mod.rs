@@ -218,6 +218,17 @@ impl Matcher {
     }
 }
 
+impl Matcher {
+    /// Counts that somebody matched, where it is a matcher that counts.
+    pub fn mark(&self, attributes: &mut Attributes) {
+        match self {
+            Matcher::Attribute(condition) => condition.mark(attributes),
+            Matcher::Composite(condition) => condition.matchers.iter().for_each(|(_, one)| one.mark(attributes)),
+            _ => {}
+        }
+    }
+}
+
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -136,6 +136,8 @@ fn every_matcher_matches_whom_it_should() {
         (Matcher::Attribute(a::Condition::HasValue("n".into(), "7".into())), "+"),
         (Matcher::Attribute(a::Condition::HasValueRegex("n".into(), pattern("[0-6]"))), "-"),
         (Matcher::Attribute(a::Condition::Priority { least: 5, most: 9 }), "+"),
+        (Matcher::Attribute(a::Condition::AtMost { name: "n".into(), most: 8 }), "+"),
+        (Matcher::Attribute(a::Condition::AtMost { name: "n".into(), most: 7 }), "-"),
         (Matcher::Attribute(a::Condition::HasException), "-"),
         (Matcher::Size(z::Condition::GreaterThan(999)), "+"),
         (Matcher::Size(z::Condition::GreaterThan(1000)), "-"),
