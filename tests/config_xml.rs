@@ -85,7 +85,7 @@ fn what_is_no_xml_is_refused() {
 #[test]
 fn no_password_is_told() {
     for keys in [
-        "<tls>\n<secret>hunter2</secret></tls>",
+        "<tls startTLS='perhaps'><secret>hunter2</secret></tls>",
         "<tls><secret>hunter2 & more</secret></tls>",
         "<trustStoreSecret>hunter2</trustStoreSecret>",
     ] {
