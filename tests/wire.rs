@@ -10,7 +10,7 @@ use common::process::{Conf, Home, Process, Server};
 use socket2::{Domain, Socket, Type};
 
 /// Dialogues that no configuration brings about over loopback, and why.
-const NOT_OVER_TCP: [(&str, &str); 13] = [
+const NOT_OVER_TCP: [(&str, &str); 14] = [
     ("client-ipv4-mapped", "sockets for IPv6 take no IPv4"),
     ("ehlo-limits", "ringpost.xml allows 100 recipients at least"),
     ("ehlo-no-limits", "ringpost.xml allows 100000 recipients at most"),
@@ -20,6 +20,7 @@ const NOT_OVER_TCP: [(&str, &str); 13] = [
     ("recipient-limit", "ringpost.xml allows 100 recipients at least"),
     ("rewrite-lmtp", "the fate of each mailbox is made up"),
     ("rewrite-too-many", "ringpost.xml allows 100 recipients at least"),
+    ("size-unlimited", "the spool of a test has no room for 4 GiB"),
     ("store-busy", "the spool's fate is made up"),
     ("store-closed", "the spool's fate is made up"),
     ("store-failed", "the spool's fate is made up"),
