@@ -87,6 +87,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("timeouts/session", "7s"),
     ("timeouts/contentRate", "7"),
     ("timeouts/contentWindow", "7s"),
+    ("delivery/discard", "true"),
     ("delivery/hold", "true"),
     ("delivery/share", "7"),
     ("delivery/concurrency", "7"),

@@ -184,7 +184,8 @@ fn dialogues() -> Vec<(String, Dialogue)> {
             || *max_line_octets < 1000
             || store.is_some()
             || !mailboxes.is_empty()
-            || client.starts_with("::ffff");
+            || client.starts_with("::ffff")
+            || text.contains("SIZE=4294967296");
         if cannot_be {
             left_out.push(name);
         } else if !is_made_up(&dialogue.setup) {
