@@ -259,6 +259,33 @@ fn a_spool_full_of_deferred_mail_goes_on_noting_outcomes_for_days() {
     host.recover_and_check();
 }
 
+/// All clients are past MAIL before any content comes: only the log itself can keep them from what outcomes and moves need. What
+/// these make of it is not looked at here.
+#[test]
+fn mail_leaves_alone_what_is_kept_for_outcomes_and_moves() {
+    for seed in seeds(2) {
+        let mut host = Host::new(seed);
+        host.spool = spool_settings(128 * 1024);
+        host.spool.max_segments = 7;
+        assert!(host.start());
+        host.world.run(Duration::from_secs(1));
+        // Ten seconds long nothing is noted, and all that is written is mail.
+        host.world.faults().add(Fault::delay(Operation::Open, Duration::from_secs(10)).below("/mail"));
+        for _ in 0..90 {
+            let mail = host.plain_mail(0, 12_000);
+            host.send(SMTP, vec![mail]);
+        }
+        assert!(host.clients_leave());
+        let (accepted, filled) = (host.ledger.count(Fate::Accepted), host.core().spool.figures());
+        assert!((30..80).contains(&accepted), "seed {seed}: accepted {accepted}");
+        assert!(host.ledger.replies().iter().any(|(_, reply)| reply.starts_with("452 4.3.1 ")), "seed {seed}");
+        assert_eq!((filled.free, filled.full), (2, true), "seed {seed}: mail took what is kept");
+        host.crash_or_kill();
+        assert!(host.start());
+        assert_eq!(host.found(), accepted, "seed {seed}");
+    }
+}
+
 #[test]
 fn one_message_that_fails_for_ever_does_not_fill_the_spool() {
     let mut host = Host::new(4);

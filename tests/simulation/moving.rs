@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ringpost::io::sim::{Fault, Operation, errno, seeds};
+use ringpost::io::sim::{Edge, Fault, Operation, errno, seeds};
 
 use super::client::SMTP;
-use super::host::{Host, spool_settings};
+use super::host::{Host, SPOOL, spool_settings};
 
 #[test]
 fn a_crash_while_mail_is_moved_on_loses_nothing() {
@@ -35,4 +35,65 @@ fn a_crash_while_mail_is_moved_on_loses_nothing() {
         host.recover_and_check();
     }
     assert!(moved > 20, "only {moved} messages were moved");
+}
+
+/// A host that was killed while a chain of two records and a small message waited for one user; from now on segments have
+/// `segment` octets.
+fn with_stragglers(seed: u64, segment: u64) -> Host {
+    let mut host = Host::new(seed);
+    host.spool = spool_settings(320 * 1024);
+    assert!(host.start());
+    host.world.faults().add(Fault::fail(Operation::Open, errno::ENOSPC).below("/mail/example.com/u1"));
+    let mails = vec![host.plain_mail(1, 262_300), host.plain_mail(1, 3_000)];
+    host.send(SMTP, mails);
+    assert!(host.clients_leave());
+    host.kill();
+    host.spool.segment_octets = segment;
+    host
+}
+
+/// Other mail comes and goes until what waits was moved on, and a little longer. How many boundaries were behind when the round
+/// in which that happened began; none where the world stops before.
+fn move_them(host: &mut Host) -> Option<u64> {
+    if !host.start() {
+        return None;
+    }
+    // A disk that takes its time for data, but not for names.
+    host.world.faults().add(Fault::delay(Operation::Sync, Duration::from_millis(20)).below(SPOOL));
+    for _ in 0..20 {
+        let before = host.world.faults().boundaries();
+        let mails = (0..2).map(|_| host.plain_mail(0, 100_000)).collect();
+        host.send(SMTP, mails);
+        if !host.clients_leave() {
+            return None;
+        }
+        host.world.run(Duration::from_secs(3));
+        if host.core().spool.moved() > 1 {
+            return Some(before);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_crash_at_every_boundary_while_mail_is_moved_on_loses_nothing() {
+    // Segments of the same size are used again, those of another are removed.
+    for segment in [320 * 1024, 512 * 1024] {
+        for seed in seeds(1) {
+            let mut host = with_stragglers(seed, segment);
+            let begun = host.world.faults().boundaries();
+            let moving = move_them(&mut host).expect("both are moved");
+            let (first, last) = (moving - begun, host.world.faults().boundaries() - begun);
+            for n in first + 1..=last {
+                for edge in [Edge::Before, Edge::After] {
+                    let mut host = with_stragglers(seed, segment);
+                    host.world.faults().crash_at(n, edge);
+                    move_them(&mut host);
+                    host.world.note(format!("crashed {edge:?} boundary {n} of {last}"));
+                    host.crash();
+                    host.recover_and_check();
+                }
+            }
+        }
+    }
 }
