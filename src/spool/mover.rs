@@ -18,7 +18,7 @@ use crate::io::Machine;
 use crate::io::wait::Latch;
 use crate::mail::MessageId;
 
-/// How long to wait when the oldest segment holds nothing that can be moved now.
+/// How long to wait when the oldest segment holds nothing that can be moved now, or moving it has won no segment.
 const REST: Duration = Duration::from_secs(1);
 
 /// Messages younger than this, and due, will be gone soon: they are not worth a copy while there is room.
@@ -72,8 +72,11 @@ impl<M: Machine> Spool<M> {
                 fragmented.await;
                 continue;
             }
+            let free = self.log().usage().free;
             let moved = self.empty_oldest().await;
-            if moved == 0 && self.log().is_fragmented() {
+            // Where a segment is emptied and another filled with what was in it, the disk is not to be busy with that alone.
+            let in_vain = moved == 0 || self.log().is_full() && self.log().usage().free <= free;
+            if in_vain && self.log().is_fragmented() {
                 self.log().machine().sleep(REST).await;
             }
         }
