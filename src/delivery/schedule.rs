@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const DELAYS_MAX: usize = 1000;
 
 /// So many attempts, each so long after the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delay {
     /// How many.
     pub attempts: u32,
@@ -15,7 +15,7 @@ pub struct Delay {
 }
 
 /// The attempts after the first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule {
     delays: Vec<Delay>,
 }

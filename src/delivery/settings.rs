@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::schedule::Schedule;
 
 /// A host that takes all mail, instead of those that the recipients' domains name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Gateway {
     /// A name or an address.
     pub host: Box<str>,
@@ -16,7 +16,7 @@ pub struct Gateway {
 }
 
 /// How a connection is made safe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Security {
     /// STARTTLS where it is offered (RFC 7435); nothing else is lost where it fails.
     #[default]
@@ -28,7 +28,7 @@ pub enum Security {
 }
 
 /// Who a host must prove to be, where TLS is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
     /// The name it was called by, in a certificate that is trusted (`verifyServerIdentity`).
     Name,
@@ -47,6 +47,13 @@ pub struct Credentials {
     pub password: Box<str>,
 }
 
+/// Without the password: a hash of these is kept where the password is not.
+impl std::hash::Hash for Credentials {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.username.hash(state);
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
@@ -54,7 +61,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 /// `RemoteDelivery`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteSettings {
     /// `delayTime` and `maxRetries`: when what was not taken yet is tried again.
     pub schedule: Schedule,
@@ -85,7 +92,7 @@ pub struct RemoteSettings {
 }
 
 /// Where an LMTP server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LmtpPlace {
     /// On a host.
     Tcp(Gateway),
@@ -94,7 +101,7 @@ pub enum LmtpPlace {
 }
 
 /// `LmtpDelivery`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LmtpSettings {
     /// `host` and `port`, or `socket`.
     pub place: LmtpPlace,

@@ -20,6 +20,7 @@ mod fleet;
 pub mod gate;
 mod holdings;
 mod input;
+pub mod journey;
 pub mod login;
 pub mod pace;
 pub mod patience;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::StoreError;
 use super::log::Purpose;
-use super::record::{CONTENT_MAX, Draft, Extent, Kind};
+use super::record::{CONTENT_MAX, Draft, Extent, Fields, Kind};
 use super::store::Spool;
 use crate::io::Machine;
 use crate::mail::{Content, Envelope, MessageId};
@@ -35,14 +35,20 @@ pub(super) type OpenChain = Rc<RefCell<Vec<Extent>>>;
 pub struct Incoming<M: Machine> {
     spool: Spool<M>,
     envelope: Envelope,
+    fields: Fields,
     draft: Option<Draft>,
     chunks: OpenChain,
 }
 
 impl<M: Machine> Incoming<M> {
-    pub(super) fn new(spool: Spool<M>, envelope: Envelope) -> Incoming<M> {
-        let draft = Draft::message(&envelope, &[], spool.take_buffer());
-        Incoming { spool, envelope, draft: Some(draft), chunks: OpenChain::default() }
+    pub(super) fn new(spool: Spool<M>, envelope: Envelope, fields: Fields) -> Incoming<M> {
+        let draft = Draft::message_with(&envelope, &[], &fields, spool.take_buffer());
+        Incoming { spool, envelope, fields, draft: Some(draft), chunks: OpenChain::default() }
+    }
+
+    /// What is made of mail that is here already must find room where clients find none, or a full spool would stay full.
+    fn purpose(&self) -> Purpose {
+        if self.fields.origin.is_some() { Purpose::Upkeep } else { Purpose::Intake }
     }
 
     /// The message.
@@ -69,10 +75,11 @@ impl<M: Machine> Incoming<M> {
     /// Writes what there is as a chunk, and begins the next record.
     async fn stage_chunk(&mut self) -> Result<(), StoreError> {
         let Some(draft) = self.draft.take() else { return Err(StoreError::Closed) };
-        let chunk = self.spool.log().append(&draft, Kind::Chunk, Purpose::Intake).await?;
+        let chunk = self.spool.log().append(&draft, Kind::Chunk, self.purpose()).await?;
         self.chunks.borrow_mut().push(chunk);
         self.spool.chain_is_open(self.envelope.id, &self.chunks);
-        self.draft = Some(Draft::message(&self.envelope, &self.chunks.borrow(), draft.into_buffer()));
+        self.draft =
+            Some(Draft::message_with(&self.envelope, &self.chunks.borrow(), &self.fields, draft.into_buffer()));
         Ok(())
     }
 
@@ -84,7 +91,7 @@ impl<M: Machine> Incoming<M> {
         // From here on the chunks stay where they are, which is not where they were when the record was begun, perhaps.
         self.spool.chain_is_closed(self.envelope.id);
         draft.set_extents(&self.chunks.borrow());
-        let record = self.spool.log().append(&draft, Kind::Message, Purpose::Intake).await?;
+        let record = self.spool.log().append(&draft, Kind::Message, self.purpose()).await?;
         self.spool.give_buffer(draft.into_buffer());
         let chunks = self.chunks.take();
         // What was pinned by the one who received it is now needed by the message, and by others, perhaps.
@@ -93,6 +100,9 @@ impl<M: Machine> Incoming<M> {
             self.spool.log().unpin(chunk);
         }
         self.spool.admit(&self.envelope, record, chunks.into());
+        if let Some(origin) = &self.fields.origin {
+            self.spool.apply(origin.parent, &origin.taken());
+        }
         Ok(Committed::new(self.envelope.id))
     }
 }

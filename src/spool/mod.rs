@@ -20,6 +20,7 @@ pub mod schedule;
 pub mod segment;
 mod store;
 
+pub use envelope_codec::{Cursor, Malformed};
 pub use incoming::{Committed, Incoming};
 pub use log::{Figures, LogEvent};
 pub use open::Opened;

@@ -154,7 +154,7 @@ impl<M: Machine> Spool<M> {
             };
             chunks.push(chunk);
         }
-        let fields = Fields { progress: Some(stored.progress.clone()), origin: stored.message.fields.origin.clone() };
+        let fields = Fields { progress: Some(stored.progress.clone()), ..stored.message.fields.clone() };
         let mut draft = Draft::message_with(&stored.message.envelope, &chunks, &fields, self.take_buffer());
         draft.push(stored.own_content());
         draft.set_findings(&stored.message.content);

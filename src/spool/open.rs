@@ -375,7 +375,7 @@ mod tests {
     use super::*;
     use crate::io::sim::{Fault, Operation, SimMachine, World, errno};
     use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
-    use crate::spool::record::{Draft, Kind};
+    use crate::spool::record::{Draft, Fields, Kind, Origin};
     use crate::spool::{Outcome, OutcomeResult, StoreError};
 
     const LOG: &str = "/log";
@@ -688,7 +688,8 @@ mod tests {
             let parent = spool.read(MessageId(1)).await.expect("it is there");
             for id in 2..12 {
                 let places = if id == 11 { vec![0] } else { vec![] };
-                spool.derive(&parent, places, &envelope(id)).await.expect("there is room");
+                let notes = vec![id as u8; 1000];
+                spool.derive(&parent, places, &envelope(id), notes).await.expect("there is room");
                 defer(&spool, id).await;
             }
             assert_eq!(spool.len(), 10, "the parent is resolved");
@@ -707,8 +708,36 @@ mod tests {
             for id in 2..12 {
                 assert!(content(&opened.spool, id).await == large);
             }
-            let origin = opened.spool.read(MessageId(11)).await.expect("it is there").message.fields.origin;
-            assert_eq!(origin.map(|origin| origin.parent), Some(MessageId(1)));
+            let fields = opened.spool.read(MessageId(11)).await.expect("it is there").message.fields;
+            assert_eq!(fields.origin.map(|origin| origin.parent), Some(MessageId(1)));
+            assert_eq!(fields.notes, [11; 1000]);
+        });
+    }
+
+    #[test]
+    fn a_child_with_content_of_its_own_takes_its_places_with_it() {
+        let world = World::new(1);
+        let machine = world.machine();
+        let large: Vec<_> = (0..600_000u32).map(|number| (number >> 2) as u8).collect();
+        world.block_on(async {
+            let spool = open(machine.clone(), 512 * 1024).await.spool;
+            store(&spool, 1, b"small").await;
+            let origin = Some(Origin { parent: MessageId(1), places: vec![0] });
+            let fields = Fields { origin, notes: vec![7; 5000], ..Fields::default() };
+            let mut child = spool.incoming_with(envelope(2), fields);
+            child.push(&large).await.expect("there is room");
+            assert!(spool.has(MessageId(1)), "it is not durable yet");
+            child.commit(&Content::default()).await.expect("there is room");
+            assert!(!spool.has(MessageId(1)), "the parent is resolved");
+        });
+        world.crash();
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 512 * 1024).await;
+            assert_eq!((opened.messages, opened.quarantined.len()), (1, 0));
+            assert!(content(&opened.spool, 2).await == large);
+            let fields = opened.spool.read(MessageId(2)).await.expect("it is there").message.fields;
+            assert_eq!(fields.notes, [7; 5000]);
         });
     }
 

@@ -6,7 +6,7 @@
 //! acknowledged mail.
 
 use super::envelope_codec::{Cursor, Malformed, decode_envelope, encode_envelope};
-use super::outcome::{Outcome, decode_outcomes, encode_outcomes};
+use super::outcome::{Outcome, OutcomeResult, decode_outcomes, encode_outcomes};
 use super::progress::Progress;
 use crate::mail::{Content, Envelope, MessageId};
 
@@ -21,6 +21,9 @@ pub const CONTENT_MAX: usize = 256 * 1024;
 
 /// Octets of a record at most: an envelope with the most recipients beside the most content.
 pub const RECORD_MAX: usize = 2 * 1024 * 1024;
+
+/// Octets of notes that a record has beside its envelope at most.
+pub const NOTES_MAX: usize = 256 * 1024;
 
 /// The first octets of every record.
 const MAGIC: [u8; 4] = *b"RPR1";
@@ -80,6 +83,14 @@ pub struct Origin {
     pub places: Vec<u32>,
 }
 
+impl Origin {
+    /// What became of the parent's recipients with this record.
+    pub fn taken(&self) -> Vec<Outcome> {
+        let taken = |place: &u32| Outcome { recipient: *place, result: OutcomeResult::Delivered };
+        self.places.iter().map(taken).collect()
+    }
+}
+
 /// What an envelope section says of a message besides, each in a field with a tag of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
@@ -87,11 +98,14 @@ pub struct Fields {
     pub progress: Option<Progress>,
     /// The message that it was made of.
     pub origin: Option<Origin>,
+    /// What whoever sees it through has to remember of it, at most [`NOTES_MAX`] octets; the spool does not look into them.
+    pub notes: Vec<u8>,
 }
 
 impl Fields {
     const PROGRESS: u8 = 1;
     const ORIGIN: u8 = 2;
+    const NOTES: u8 = 3;
 
     fn encode(&self, to: &mut Vec<u8>) {
         let mut payload = Vec::new();
@@ -104,6 +118,9 @@ impl Fields {
             payload.extend_from_slice(&origin.parent.0.to_le_bytes());
             origin.places.iter().for_each(|place| payload.extend_from_slice(&place.to_le_bytes()));
             put_field(Fields::ORIGIN, &payload, to);
+        }
+        if !self.notes.is_empty() {
+            put_field(Fields::NOTES, &self.notes, to);
         }
     }
 
@@ -124,6 +141,7 @@ impl Fields {
                     }
                     fields.origin = Some(Origin { parent, places });
                 }
+                Fields::NOTES if payload.len() <= NOTES_MAX => fields.notes = payload.to_vec(),
                 _ => return Err(Malformed),
             }
         }
@@ -489,6 +507,7 @@ mod tests {
         fn fields_read_back_and_extents_can_move(
             places in proptest::collection::vec(any::<u32>(), 0..5),
             with in 0u8..4,
+            notes in proptest::collection::vec(any::<u8>(), 0..300),
             chain in 0usize..4,
         ) {
             let origin = (with & 1 > 0).then_some(Origin { parent: MessageId(76), places });
@@ -500,7 +519,7 @@ mod tests {
                 progress.hold(true);
                 progress
             });
-            let fields = Fields { progress, origin };
+            let fields = Fields { progress, origin, notes };
             let extents: Vec<_> = (0..chain as u32).map(|n| Extent { epoch: 9, offset: n, head: 90, octets: 1 }).collect();
             let moved: Vec<_> = extents.iter().map(|extent| Extent { epoch: 12, ..*extent }).collect();
             let mut draft = Draft::message_with(&envelope(), &extents, &fields, Vec::new());

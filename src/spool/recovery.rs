@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::outcome::{Outcome, OutcomeResult};
+use super::outcome::Outcome;
 use super::progress::Progress;
 use super::record::{ALIGNMENT, Extent, Header, Key, Kind, Message, held, outcomes};
 use super::segment::SEGMENT_HEADER;
@@ -113,8 +113,7 @@ impl Recovery {
     fn read_message(&mut self, message: Message) {
         let Message { envelope, mut extents, fields, .. } = message;
         if let Some(origin) = fields.origin {
-            let taken = |place: &u32| Outcome { recipient: *place, result: OutcomeResult::Delivered };
-            self.read_outcomes(origin.parent, &origin.places.iter().map(taken).collect::<Vec<_>>());
+            self.read_outcomes(origin.parent, &origin.taken());
         }
         let progress = fields.progress.unwrap_or_else(|| Progress::new(envelope.recipients.len() as u32));
         let Some(record) = extents.pop().filter(|_| !progress.is_finished()) else {
@@ -201,6 +200,7 @@ mod tests {
     use super::*;
     use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
     use crate::spool::group_commit::GroupCommit;
+    use crate::spool::outcome::OutcomeResult;
     use crate::spool::record::{Draft, Fields, Origin};
     use proptest::prelude::*;
 
@@ -446,7 +446,7 @@ mod tests {
         let mut progress = Progress::new(2);
         progress.apply(&[outcome(0, OutcomeResult::Delivered)]);
         progress.hold(true);
-        let fields = Fields { progress: Some(progress.clone()), origin: None };
+        let fields = Fields { progress: Some(progress.clone()), ..Fields::default() };
         let mut copy = Draft::message_with(&envelope(1), &[], &fields, Vec::new());
         copy.push(&vec![b'x'; 700]);
         let mut new = Segment::new(2);
@@ -475,7 +475,7 @@ mod tests {
         let mut segment = Segment::new(1);
         let content = segment.message(1, 700);
         let origin = Origin { parent: MessageId(1), places: vec![1] };
-        let fields = Fields { progress: None, origin: Some(origin) };
+        let fields = Fields { origin: Some(origin), ..Fields::default() };
         let child = Draft::message_with(&envelope(2), &[content], &fields, Vec::new());
         segment.batch(&[(&child, Kind::Message)]);
         let recovered = recover(1, &segment.octets, 0).0;

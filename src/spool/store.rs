@@ -115,7 +115,13 @@ impl<M: Machine> Spool<M> {
 
     /// Begins a message.
     pub fn incoming(&self, envelope: Envelope) -> Incoming<M> {
-        Incoming::new(self.clone(), envelope)
+        self.incoming_with(envelope, Fields::default())
+    }
+
+    /// The same with further fields. With an origin it is mail that is made here: it may use the room that is kept from
+    /// clients, and when it is committed the origin's places are resolved in the parent, which somebody must be at work on.
+    pub fn incoming_with(&self, envelope: Envelope, fields: Fields) -> Incoming<M> {
+        Incoming::new(self.clone(), envelope, fields)
     }
 
     /// Whether a message of `octets` (0 where unknown) would find room now.
@@ -343,18 +349,20 @@ impl<M: Machine> Spool<M> {
     }
 
     /// Makes a message out of some recipients of another one, whose content it shares: durable when this ends well, and from
-    /// then on those recipients of the parent are resolved. `envelope` is the child's; somebody must be at work on the parent.
+    /// then on those recipients of the parent are resolved. `envelope` and `notes` are the child's; somebody must be at work on
+    /// the parent.
     pub async fn derive(
         &self,
         parent: &Stored,
         places: Vec<u32>,
         envelope: &Envelope,
+        notes: Vec<u8>,
     ) -> Result<Committed, StoreError> {
         let id = parent.message.envelope.id;
         let chunks: Box<[Extent]> = parent.message.extents.as_slice().into();
-        let outcome = |place: &u32| Outcome { recipient: *place, result: OutcomeResult::Delivered };
-        let taken: Vec<_> = places.iter().map(outcome).collect();
-        let fields = Fields { progress: None, origin: Some(Origin { parent: id, places }) };
+        let origin = Origin { parent: id, places };
+        let taken = origin.taken();
+        let fields = Fields { progress: None, origin: Some(origin), notes };
         let mut draft = Draft::message_with(envelope, &chunks, &fields, self.take_buffer());
         draft.set_findings(&parent.message.content);
         // The child needs them from now on, whatever becomes of the parent.
