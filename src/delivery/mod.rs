@@ -1,11 +1,15 @@
 //! Bringing messages to where they are to go. Content comes as slices from whoever reads the spool.
 
+pub mod exchange;
+pub mod judge;
+pub mod lane;
 pub mod maildir;
 pub mod retry;
 pub mod route;
 pub mod schedule;
 pub mod settings;
 pub mod text;
+pub mod wire;
 
 pub use maildir::{Delivered, Maildirs};
 pub use retry::Retry;

@@ -7,7 +7,7 @@ use crate::mail::Domain;
 /// Hosts of a domain that are tried; a domain may name any number.
 pub const HOSTS_MAX: usize = 20;
 /// Addresses of one attempt.
-pub const ADDRESSES_MAX: usize = 20;
+pub const ADDRESSES_MAX: usize = 10;
 
 /// What the DNS says of a domain's mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,7 +195,8 @@ pub fn addresses(route: &Route, found: &[Addresses], own: Own<'_>, one_each: boo
     }
 }
 
-fn by_turns(addresses: &[IpAddr]) -> Vec<IpAddr> {
+/// IPv6 and IPv4 by turns, without what is no host's address.
+pub fn by_turns(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let usable = |address: &&IpAddr| !address.is_unspecified() && !address.is_multicast();
     let mut six = addresses.iter().filter(usable).filter(|address| address.is_ipv6());
     let mut four = addresses.iter().filter(usable).filter(|address| address.is_ipv4());

@@ -66,6 +66,23 @@ impl Schedule {
         None
     }
 
+    /// The shortest and the longest of the delays.
+    pub fn bounds(&self) -> (Option<Duration>, Option<Duration>) {
+        let waits = || self.delays.iter().map(|delay| delay.wait);
+        (waits().min(), waits().max())
+    }
+
+    /// How long after the first attempt the one after `failed` failures comes at the earliest.
+    pub fn elapsed(&self, failed: u32) -> Duration {
+        let (mut left, mut time) = (failed, Duration::ZERO);
+        for delay in &self.delays {
+            let count = delay.attempts.min(left);
+            time = time.saturating_add(delay.wait.saturating_mul(count));
+            left -= count;
+        }
+        time
+    }
+
     /// Attempts after the first.
     pub fn retries(&self) -> u32 {
         self.delays.iter().fold(0u32, |sum, delay| sum.saturating_add(delay.attempts))
@@ -111,6 +128,12 @@ mod tests {
                 prop_assert_eq!(schedule.retries(), listed.max(retries));
                 prop_assert_eq!(seconds(&schedule).len() as u32, schedule.retries());
                 prop_assert_eq!(seconds(&schedule).iter().sum::<u64>(), schedule.until_given_up().as_secs());
+                for failed in 0..=schedule.retries() {
+                    let sum: u64 = seconds(&schedule).iter().take(failed as usize).sum();
+                    prop_assert_eq!(schedule.elapsed(failed).as_secs(), sum);
+                }
+                let of = |time: Option<&u64>| time.map(|time| Duration::from_secs(*time));
+                prop_assert_eq!(schedule.bounds(), (of(seconds(&schedule).iter().min()), of(seconds(&schedule).iter().max())));
             } else {
                 prop_assert!(listed == 0 && retries > 0);
             }

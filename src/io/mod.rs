@@ -5,12 +5,14 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub mod aligned;
 pub mod counts;
+pub mod deadline;
 pub mod metal;
 pub mod handover;
 pub mod sim;
@@ -23,7 +25,7 @@ pub use aligned::Aligned;
 
 /// One core of the machine.
 pub trait Machine: Clone + 'static {
-    /// A connection with a client.
+    /// A connection: with a client that came, or with a server that was gone to.
     type Stream: Stream;
     /// The disk as this core reaches it.
     type Disk: Disk;
@@ -39,6 +41,14 @@ pub trait Machine: Clone + 'static {
 
     /// A number that nobody can guess.
     fn secret(&self) -> u64;
+
+    /// A connection to a server, `from` that address of this host where one is given. It is tried for as long as anyone waits:
+    /// how long that is, is the caller's to say.
+    ///
+    /// # Errors
+    ///
+    /// What the network says, and [`io::ErrorKind::AddrNotAvailable`] where `from` is no address of the server's kind.
+    fn connect(&self, to: &Peer, from: Option<IpAddr>) -> impl Future<Output = io::Result<Self::Stream>>;
 
     /// Ends after at least `time`. Coarse: a core has few timers, not one a connection.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
@@ -59,7 +69,16 @@ pub enum Class {
     Delivery,
 }
 
-/// A connection with a client. Reads and writes complete in the poll that finds the socket ready, so that an idle
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// On a port of a host.
+    Tcp(SocketAddr),
+    /// On a socket of this host's file system.
+    Unix(PathBuf),
+}
+
+/// A connection. Reads and writes complete in the poll that finds the socket ready, so that an idle
 /// connection needs no buffer.
 pub trait Stream: 'static {
     /// Receives into `buffer`; `Ok(0)` is the end of the stream.

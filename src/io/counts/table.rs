@@ -43,6 +43,11 @@ impl Key {
         };
         Key { server, address }
     }
+
+    /// The key of something else than an address: of a hash that is as good as the thing itself.
+    pub fn of_hash(server: u32, hash: u128) -> Key {
+        Key { server, address: hash }
+    }
 }
 
 const STATE: u64 = 0b111 << COUNT_BITS;

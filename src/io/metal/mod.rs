@@ -4,6 +4,7 @@
 //! executor that ends is noticed by its vitals; what other threads bring comes as ordinary I/O through one doorbell; the
 //! watchdog of the control plane interrupts a wait that should not be.
 
+mod connect;
 mod disk;
 mod readiness;
 mod ring;
@@ -12,6 +13,7 @@ mod stream;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -29,7 +31,7 @@ pub use stream::{BoundListener, Listener, TakenConnection, TcpStream};
 
 use super::handover::Doorbell;
 use super::vitals::Vitals;
-use super::{Class, Machine};
+use super::{Class, Machine, Peer};
 
 /// Memory that glommio registers with the kernel for its own file buffers, which nothing here uses.
 const IO_MEMORY: usize = 64 * 1024;
@@ -163,6 +165,10 @@ impl Machine for GlommioMachine {
         let given = unsafe { libc::getrandom(octets.as_mut_ptr().cast(), octets.len(), 0) };
         assert_eq!(given, octets.len() as isize, "the kernel gives no random octets");
         u64::from_ne_bytes(octets)
+    }
+
+    async fn connect(&self, to: &Peer, from: Option<IpAddr>) -> io::Result<TcpStream> {
+        connect::connect(self.ring(), to, from).await
     }
 
     async fn sleep(&self, time: Duration) {

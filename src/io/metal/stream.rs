@@ -13,7 +13,7 @@ use super::readiness::Readiness;
 use super::ring::Ring;
 use crate::io::Stream;
 
-/// A connection.
+/// A connection; one over a Unix socket too.
 pub struct TcpStream {
     // Before the socket: its polls end while the descriptor is still open.
     readiness: Readiness,
@@ -21,7 +21,7 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    fn new(socket: Socket, ring: &Ring) -> TcpStream {
+    pub(super) fn new(socket: Socket, ring: &Ring) -> TcpStream {
         TcpStream { readiness: Readiness::new(ring, socket.as_raw_fd()), socket }
     }
 
@@ -42,6 +42,29 @@ impl TcpStream {
 }
 
 impl TcpStream {
+    /// Ends once a connection that was begun is there, or is not.
+    pub(super) async fn connected(&self) -> io::Result<()> {
+        poll_fn(|context| {
+            if let Some(error) = self.socket.take_error()? {
+                return Poll::Ready(Err(error));
+            }
+            match self.socket.peer_addr() {
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    self.readiness.wait_to_write(context.waker())?;
+                    Poll::Pending
+                }
+                other => Poll::Ready(other.map(drop)),
+            }
+        })
+        .await
+    }
+
+    /// Whether both its ends are the same: who connects to a port of this host where nobody listens may be given that very port.
+    pub(super) fn is_its_own_peer(&self) -> bool {
+        let ends = (self.socket.local_addr(), self.socket.peer_addr());
+        matches!(ends, (Ok(own), Ok(peer)) if own.as_socket().is_some() && own.as_socket() == peer.as_socket())
+    }
+
     /// The number of its descriptor.
     pub fn descriptor(&self) -> usize {
         usize::try_from(self.socket.as_raw_fd()).unwrap_or(usize::MAX)

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::completion::{Completion, completion};
 use super::faults::{Edge, Faults, Operation, Verdict};
+use super::hosts::Host;
 use super::image::Image;
 use super::random::Random;
 use super::tasks::Tasks;
@@ -54,6 +55,7 @@ pub(super) struct Kernel {
     pub(super) faults: Faults,
     pub(super) trace: RefCell<Trace>,
     pub(super) tasks: Tasks,
+    pub(super) hosts: RefCell<Vec<Host>>,
     events: RefCell<BTreeMap<Due, Event>>,
     scheduled: Cell<u64>,
     now: Cell<Duration>,
@@ -70,6 +72,7 @@ impl Kernel {
             faults: Faults::new(),
             trace: RefCell::new(Trace::new()),
             tasks: Tasks::default(),
+            hosts: RefCell::default(),
             events: RefCell::default(),
             scheduled: Cell::new(0),
             now: Cell::new(Duration::ZERO),

@@ -24,6 +24,8 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
@@ -32,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use super::{Class, Machine, Open};
+use super::{Class, Machine, Open, Peer};
 use kernel::{Kernel, Sleep};
 
 mod completion;
@@ -40,6 +42,7 @@ mod content;
 mod disk;
 pub mod errno;
 mod faults;
+mod hosts;
 mod image;
 mod kernel;
 mod network;
@@ -52,6 +55,7 @@ mod trace;
 
 pub use disk::{SimDisk, SimFile};
 pub use faults::{Edge, Failure, Fault, Faults, Operation};
+pub use hosts::{Host, Manner};
 pub use network::{ClientEnd, SimStream};
 pub use random::Random;
 pub use seeds::seeds;
@@ -101,6 +105,18 @@ impl World {
     /// A new connection: the client's end, and the end that the server would have accepted.
     pub fn connect(&self) -> (ClientEnd, SimStream) {
         network::connect(&self.kernel)
+    }
+
+    /// Another host, which the machine reaches at `peer`. Where there is none, connections are refused.
+    ///
+    /// # Panics
+    /// Where there is one already.
+    pub fn host(&self, peer: Peer) -> Host {
+        let mut hosts = self.kernel.hosts.borrow_mut();
+        assert!(!hosts.iter().any(|host| host.is_at(&peer)), "there is a host at {peer:?}");
+        let host = Host::new(peer);
+        hosts.push(host.clone());
+        host
     }
 
     // Running.
@@ -259,6 +275,7 @@ impl Drop for World {
         }
         // Tasks hold the world as the world holds them; neither would ever be freed.
         drop(self.kernel.drop_all());
+        drop(self.kernel.hosts.take());
         assert!(failed || panics.is_empty(), "tasks panicked: {panics:?}");
     }
 }
@@ -365,6 +382,10 @@ impl Machine for SimMachine {
 
     fn secret(&self) -> u64 {
         self.disk.kernel.random.borrow_mut().bits()
+    }
+
+    fn connect(&self, to: &Peer, from: Option<IpAddr>) -> impl Future<Output = io::Result<SimStream>> {
+        hosts::connect(self.disk.kernel.clone(), self.disk.life, to.clone(), from)
     }
 
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> {

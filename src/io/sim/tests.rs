@@ -540,3 +540,47 @@ fn the_trace_keeps_the_last_events() {
     assert_eq!(trace.len(), 3);
     assert!(trace[2].ends_with("SyncDirectory [\"/new\"]"), "{trace:?}");
 }
+
+#[test]
+fn other_hosts_are_reached_refuse_or_are_silent() {
+    for seed in seeds(20) {
+        let world = World::new(seed);
+        let there = Peer::Tcp("192.0.2.25:25".parse().expect("an address"));
+        let host = world.host(there.clone());
+        let (machine, server, from) = (world.machine(), host.clone(), "192.0.2.9".parse().expect("an address"));
+        world.machine().spawn(Class::Delivery, async move {
+            let (end, came_from) = server.accept().await;
+            assert_eq!(came_from, Some(from));
+            end.send("220 there").expect("a client");
+            assert_eq!(end.receive_line().await.expect("a client"), "QUIT\n");
+            end.reset();
+        });
+        let said = world.block_on(async {
+            let mut stream = machine.connect(&there, Some(from)).await.expect("it answers");
+            let mut buffer = [0; 64];
+            let mut said = Vec::new();
+            while said.len() < 9 {
+                let octets = std::future::poll_fn(|context| stream.poll_read(context, &mut buffer)).await;
+                said.extend_from_slice(&buffer[..octets.expect("a server")]);
+            }
+            for octet in b"QUIT\n" {
+                std::future::poll_fn(|context| stream.poll_write(context, &[*octet])).await.expect("a server");
+            }
+            let end = std::future::poll_fn(|context| stream.poll_read(context, &mut buffer)).await;
+            assert_eq!(end.expect_err("a reset").kind(), io::ErrorKind::ConnectionReset);
+            said
+        });
+        assert_eq!(said.as_deref(), Some(&b"220 there"[..]));
+        let kind =
+            |to: Peer, from| world.block_on(machine.connect(&to, from)).map(|result| result.err().map(|e| e.kind()));
+        let refused = Some(Some(io::ErrorKind::ConnectionRefused));
+        assert_eq!(kind(Peer::Tcp("192.0.2.26:25".parse().expect("an address")), None), refused);
+        assert_eq!(kind(Peer::Unix("/run/lmtp".into()), None), Some(Some(io::ErrorKind::NotFound)));
+        assert_eq!(kind(there.clone(), "::1".parse().ok()), Some(Some(io::ErrorKind::AddrNotAvailable)));
+        host.set_manner(Manner::Refuses);
+        assert_eq!(kind(there.clone(), None), refused);
+        host.set_manner(Manner::Silent);
+        assert_eq!(kind(there, None), None, "it waits for ever");
+        assert_eq!(host.attempts(), 3);
+    }
+}

@@ -253,7 +253,17 @@ impl ClientSession {
 
     /// The connection is gone, or was given up. What has no outcome is tried again later.
     pub fn lost(&mut self) -> Next {
-        self.over(Why::Found("4.4.2 the connection was lost"))
+        self.lost_by("4.4.2 the connection was lost")
+    }
+
+    /// The same for that reason, a text that begins with an enhanced status.
+    pub fn lost_by(&mut self, why: &'static str) -> Next {
+        self.over(Why::Found(why))
+    }
+
+    /// Octets that a chunk was announced with.
+    pub fn announced(&self) -> Option<u64> {
+        self.transaction.exact
     }
 
     fn broken(&mut self, why: &'static str) -> Step {
