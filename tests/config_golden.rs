@@ -26,3 +26,20 @@ fn broken_files_are_told_as_their_golden_text_says() {
         assert_golden(&path.with_extension("txt"), &text);
     }
 }
+
+#[test]
+fn a_repository_with_a_protocol_that_no_store_has_is_told() {
+    let mut sources = sources();
+    let store = "<mailrepositorystore><mailrepositories><mailrepository class='x'><protocols><protocol>cassandra</protocol></protocols>
+        </mailrepository></mailrepositories></mailrepositorystore>";
+    let container = "<mailetcontainer><spooler><errorRepository>cassandra://var/mail/error/</errorRepository></spooler><processors>
+        <processor state='root'><mailet match='All' class='ToRepository'><repositoryPath>cassandar://x/</repositoryPath></mailet></processor>
+        <processor state='error'><mailet match='All' class='ToRepository'><repositoryPath>file://y/</repositoryPath></mailet></processor>
+        </processors></mailetcontainer>";
+    put(&mut sources, "mailrepositorystore", store.as_bytes());
+    put(&mut sources, "mailetcontainer", container.as_bytes());
+    let text = told(&read(&sources).1);
+    assert!(text.contains("repositoryPath begins with cassandar, which no <mailrepository>"), "{text}");
+    assert!(text.contains("did you mean cassandra://?") && text.contains("begins with file, which"), "{text}");
+    assert!(!text.contains("errorRepository begins with"), "{text}");
+}

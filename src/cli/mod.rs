@@ -1,4 +1,4 @@
-//! The command line: `ringpost [--conf DIR] [serve|check|status|queue|spool|user|domain|alias|keys]`.
+//! The command line: `ringpost [--conf DIR] [serve|check|status|queue|spool|repository|user|domain|alias|keys]`.
 
 mod alias;
 mod check;
@@ -8,6 +8,7 @@ mod keys;
 mod password;
 mod quarantine;
 mod queue;
+mod repository;
 mod serve;
 mod status;
 mod tell;
@@ -66,6 +67,9 @@ enum Verb {
     /// Look after the spool of a running server or a stopped one
     #[command(subcommand)]
     Spool(queue::Spool),
+    /// Look at mail that was kept instead of delivered, let it go on or take it out; of a running server or a stopped one
+    #[command(subcommand)]
+    Repository(repository::Repository),
     /// Who the users are; on a running server and on a stopped one
     #[command(subcommand)]
     User(user::Verb),
@@ -104,6 +108,7 @@ pub fn run() -> ExitCode {
         Verb::Status { json } => status::run(&arguments.conf, json),
         Verb::Queue(verb) => queue::queue(&arguments.conf, verb),
         Verb::Spool(verb) => queue::spool(&arguments.conf, verb),
+        Verb::Repository(verb) => repository::run(&arguments.conf, &verb),
         Verb::User(verb) => user::run(&arguments.conf, &verb),
         Verb::Domain(verb) => domain::run(&arguments.conf, &verb),
         Verb::Alias(verb) => alias::run(&arguments.conf, &verb),

@@ -130,7 +130,8 @@ fn which(ids: &[String]) -> Result<Which, String> {
     ids.iter().map(read).collect::<Result<_, _>>().map(Which::These)
 }
 
-fn configuration(conf: &Path) -> Result<Configuration, ExitCode> {
+/// The configuration, or why there is none.
+pub(super) fn configuration(conf: &Path) -> Result<Configuration, ExitCode> {
     if let Err(why) = tell::directory(conf) {
         eprintln!("ringpost: {why}");
         return Err(ExitCode::from(exit::CONFIG));
@@ -217,7 +218,7 @@ fn ask_stopped(
 const ERROR: &[u8] = b"error: ";
 
 /// Prints the answer; lines that are errors go to standard error.
-fn print(answer: &mut dyn BufRead) -> io::Result<bool> {
+pub(super) fn print(answer: &mut dyn BufRead) -> io::Result<bool> {
     let (mut out, mut right) = (io::stdout().lock(), true);
     let mut line = Vec::new();
     while answer.read_until(b'\n', &mut line)? > 0 {

@@ -1,13 +1,14 @@
-//! `mailrepositorystore.xml`: which store a repository's URL means. Read and checked in full; ringpost has no repositories
-//! yet, and every URL will mean a local one.
+//! `mailrepositorystore.xml`: which store a repository's URL means. Every URL means a local one (`delivery::repository`), so what
+//! the file decides here is only which URLs are right.
 
 use super::key::{Key, key};
+use super::near::nearest;
 use super::problem::Severity;
 use super::problems::Problems;
 use super::section::{Section, Written};
 use super::value::Expected;
 use super::walk::{Scope, walk};
-use super::xml::File;
+use super::xml::{Element, File};
 
 /// What `mailrepositorystore.xml` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,14 +19,19 @@ pub struct RepositorySettings {
     pub protocols: Vec<String>,
 }
 
-const LOCAL: &str = "every repository is a local one";
+const LOCAL: &str = "every repository is a local one, a directory below repositories/directory of ringpost.xml";
+
+/// Elements of `mailetcontainer.xml` that hold the URL of a repository, or the beginning of one.
+const URLS: [&str; 3] = ["errorRepository", "repositoryPath", "urlPrefix"];
 
 /// The keys of `mailrepositorystore.xml`.
 pub const KEYS: &[Key] = &[
-    key("defaultProtocol").waits("there are no repositories yet"),
+    key("defaultProtocol").meaningless(LOCAL),
     key("mailrepositories/mailrepository").often(),
     key("mailrepositories/mailrepository/@class").meaningless(LOCAL),
-    key("mailrepositories/mailrepository/protocols/protocol").often().waits("there are no repositories yet"),
+    key("mailrepositories/mailrepository/protocols/protocol").often().differently(
+        "a URL of mailetcontainer.xml that begins otherwise is a warning, and means a local repository as well",
+    ),
     key("mailrepositories/mailrepository/config").meaningless(LOCAL),
 ];
 
@@ -62,6 +68,34 @@ pub fn read(file: &File, problems: &mut Problems) -> Option<RepositorySettings> 
         section.say(written.position, Severity::Error, found, format!("expected one of {}", protocols.join(", ")));
     }
     Some(RepositorySettings { default_protocol, protocols })
+}
+
+/// Says of every repository that `mailetcontainer.xml` names whether its protocol is one of the store's.
+pub fn check_urls(container: &File, settings: &RepositorySettings, problems: &mut Problems) {
+    check_below(container, &container.root, settings, problems);
+}
+
+fn check_below(file: &File, element: &Element, settings: &RepositorySettings, problems: &mut Problems) {
+    for child in &element.children {
+        // A URL without a protocol, or none at all, is said to be wrong where it is read.
+        let protocol =
+            child.text.split_once("://").map(|(protocol, _)| protocol).filter(|protocol| !protocol.is_empty());
+        if let Some(protocol) = protocol.filter(|_| URLS.contains(&child.name.as_str()))
+            && !settings.protocols.iter().any(|known| known == protocol)
+        {
+            let known = settings.protocols.iter().map(String::as_str);
+            let advice = match nearest(protocol, known) {
+                Some(near) => format!("did you mean {near}://?"),
+                None => "James does not start so".to_owned(),
+            };
+            let found = format!(
+                "{} begins with {protocol}, which no <mailrepository> of mailrepositorystore.xml has; the repository is a local one all the same",
+                child.name
+            );
+            problems.at(file, child.text_position, Severity::Warning, found, advice);
+        }
+        check_below(file, child, settings, problems);
+    }
 }
 
 fn protocol(text: &str) -> Result<String, Expected> {

@@ -234,12 +234,16 @@ fn configuration(
     if let Some(file) = &jvm {
         jvm::read(file, problems);
     }
+    let repositories = repositories.and_then(|file| mailrepositorystore::read(&file, problems));
+    if let (Some(file), Some(settings)) = (&container, &repositories) {
+        mailrepositorystore::check_urls(file, settings, problems);
+    }
     let configuration = Configuration {
         servers,
         users: users.and_then(|file| usersrepository::read(&file, problems)),
         rewrites: rewrites.and_then(|file| recipientrewritetable::read(&file, problems)),
         dns: dns.and_then(|file| dnsservice::read(&file, problems)),
-        repositories: repositories.and_then(|file| mailrepositorystore::read(&file, problems)),
+        repositories,
         container: container.and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, problems)),
         webadmin: webadmin.map(|file| webadmin::read(&file, problems)),
         ringpost: ringpost::read(&own, around, problems)?,

@@ -24,6 +24,8 @@ pub struct RingpostSettings {
     pub directory: DirectorySettings,
     /// `mail/directory`: below it every user has a Maildir.
     pub mail_directory: PathBuf,
+    /// `repositories/directory`: below it every repository of `mailetcontainer.xml` has a directory.
+    pub repositories: PathBuf,
     /// `shards`: the CPUs that serve, one shard each, ascending.
     pub shards: Vec<usize>,
     /// `spool`.
@@ -178,6 +180,7 @@ pub const KEYS: &[Key] = &[
     key("directory/rehash").default("true"),
     key("directory/hashingThreads").default("2"),
     key("mail/directory").default("var/mail"),
+    key("repositories/directory").default("var/repositories"),
     key("shards").default("every CPU that the process may use"),
     key("spool/directory").default("var/spool"),
     key("spool/segmentSize").default("64M"),
@@ -318,6 +321,8 @@ pub fn read(file: &File, around: Surroundings<'_>, problems: &mut Problems) -> O
     Some(RingpostSettings {
         directory: directory(&mut section, home),
         mail_directory: home.join(section.read("mail/directory", value::path).unwrap_or_else(|| "var/mail".into())),
+        repositories: home
+            .join(section.read("repositories/directory", value::path).unwrap_or_else(|| "var/repositories".into())),
         shards: shards(&mut section, host),
         spool: spool(&mut section, home),
         limits: limits(&mut section),

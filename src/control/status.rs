@@ -134,8 +134,8 @@ async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper, err
                 write_outcome(&Err("only the owner of the server's process and root may do that".into()))
             }
             None if line.is_empty() => return Ok(()),
-            None => match admin::command::Command::parse(&line) {
-                Some(command) if is_operator => return administer(&command, errands, to).await,
+            None => match Errand::parse(&line) {
+                Some(errand) if is_operator => return administer(&errand, errands, to).await,
                 Some(_) => "error: only the owner of the server's process and root may do that\n".to_owned(),
                 None => "error: there is no such request\n".to_owned(),
             },
@@ -147,14 +147,29 @@ async fn answer(mut client: UnixStream, status: &Status, directory: &Keeper, err
     }
 }
 
+/// What concerns mail that waits.
+enum Errand {
+    /// In the spool.
+    Spool(admin::command::Command),
+    /// In a repository.
+    Repository(admin::repository::Command),
+}
+
+impl Errand {
+    fn parse(line: &str) -> Option<Errand> {
+        let of_spool = admin::command::Command::parse(line).map(Errand::Spool);
+        of_spool.or_else(|| admin::repository::Command::parse(line).map(Errand::Repository))
+    }
+}
+
 /// Does what concerns mail that waits.
-async fn administer(
-    command: &admin::command::Command,
-    errands: Arc<Errands>,
-    to: tokio::net::unix::WriteHalf<'_>,
-) -> io::Result<()> {
-    let mut out = Client(to);
-    if let Err(error) = execute(command, &mut Running::new(errands), &mut out).await {
+async fn administer(errand: &Errand, errands: Arc<Errands>, to: tokio::net::unix::WriteHalf<'_>) -> io::Result<()> {
+    let (mut out, mut running) = (Client(to), Running::new(errands));
+    let done = match errand {
+        Errand::Spool(command) => execute(command, &mut running, &mut out).await,
+        Errand::Repository(command) => command.execute(&mut running, &mut out).await,
+    };
+    if let Err(error) = done {
         out.put(format!("error: {error}\n").as_bytes()).await?;
     }
     out.0.shutdown().await

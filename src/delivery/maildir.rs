@@ -196,7 +196,7 @@ impl<M: Machine> NewFile<M> {
 
 /// A text as the name of a file: what could be mistaken for a path or a hidden file is written as `%` and two hexadecimal
 /// digits.
-fn file_name(text: &str) -> String {
+pub(super) fn file_name(text: &str) -> String {
     let mut name = String::with_capacity(text.len());
     for (place, octet) in text.bytes().enumerate() {
         let plain = octet.is_ascii_alphanumeric() || b"-_+=@~,".contains(&octet) || (octet == b'.' && place > 0);

@@ -4,6 +4,7 @@ pub mod exchange;
 pub mod judge;
 pub mod lane;
 pub mod maildir;
+pub mod repository;
 pub mod retry;
 pub mod route;
 pub mod schedule;

@@ -3,9 +3,12 @@
 use std::rc::Rc;
 
 use super::figures::SpoolState;
+use super::reprocess::{Taken, reprocess};
+use crate::control::admin::errands::Reprocess;
 use crate::control::admin::errands::{Query, Reply};
 use crate::control::admin::{Change, LogStats, Page};
 use crate::control::journal::{Journal, Level};
+use crate::delivery::repository::Repositories;
 use crate::io::Machine;
 use crate::mail::MessageId;
 use crate::spool::Spool;
@@ -22,6 +25,10 @@ pub struct Office<M: Machine> {
     pub journal: Rc<Journal>,
     /// For the time of that.
     pub machine: M,
+    /// Where mail is kept.
+    pub repositories: Repositories<M>,
+    /// Names for messages that are made of it.
+    pub next_message: Box<dyn Fn() -> MessageId>,
 }
 
 impl<M: Machine> Office<M> {
@@ -50,7 +57,30 @@ impl<M: Machine> Office<M> {
                 None => Reply::Unknown,
                 Some(spool) => Reply::Changed(self.change(spool, id, change).await.map_err(|why| why.to_string())),
             },
+            Query::Reprocess(request) => Reply::Reprocessed(self.reprocess(&request).await),
         }
+    }
+
+    /// Mail that goes on goes into the shard's own spool.
+    async fn reprocess(&self, request: &Reprocess) -> Result<MessageId, String> {
+        let Some((_, spool)) = self.spools.first() else { return Err("has no spool to go to".to_owned()) };
+        let taken = reprocess(spool, &self.repositories, (self.next_message)(), request).await;
+        let Taken { id, left } = taken.map_err(|why| why.to_string())?;
+        let (mail, repository, processor) = (&request.mail, &request.repository, &request.processor);
+        let now = self.machine.wall_clock();
+        let fields: [(&'static str, &dyn std::fmt::Display); 5] =
+            [("id", &id), ("mail", mail), ("repository", repository), ("processor", processor), ("by", &"operator")];
+        self.journal.note(Level::Info, now, "reprocessed", &fields);
+        if let Some(error) = left {
+            let text = format!("{error}; it goes on and is in the repository all the same: remove it there");
+            self.journal.note(
+                Level::Warning,
+                now,
+                "not-removed",
+                &[("mail", mail), ("repository", repository), ("text", &text)],
+            );
+        }
+        Ok(id)
     }
 
     fn holder(&self, id: MessageId) -> Option<&Spool<M>> {

@@ -279,6 +279,7 @@ fn start_shard(
         spool: common.spool.clone(),
         spooler: common.spooler.clone(),
         mail: directories.mail.clone(),
+        repositories: ringpost.repositories.clone(),
         host: common.host.clone(),
         hold: ringpost.delivery.hold,
         servers: common.servers(listeners),

@@ -28,7 +28,7 @@ impl Directories {
     /// Makes what is not there, and locks the spool for this process.
     pub fn prepare(configuration: &Configuration) -> Result<Directories, Error> {
         let (spool, mail) = (&configuration.ringpost.spool.directory, &configuration.ringpost.mail_directory);
-        for directory in [spool, mail] {
+        for directory in [spool, mail, &configuration.ringpost.repositories] {
             make_durably(directory).map_err(file_error("cannot make the directory", directory))?;
         }
         let lock = requirements::lock_spool(spool).map_err(file_error("cannot lock the spool", spool))??;

@@ -25,6 +25,7 @@ use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
 use crate::control::space::LogWatch;
+use crate::delivery::repository::Repositories;
 use crate::hook::Chain;
 use crate::io::handover::Handover;
 use crate::io::metal::{BoundListener, GlommioMachine};
@@ -77,6 +78,8 @@ pub struct Plan {
     pub spooler: Arc<spooler::Settings>,
     /// Below this the Maildirs are.
     pub mail: PathBuf,
+    /// Below this the repositories are.
+    pub repositories: PathBuf,
     /// This host's name.
     pub host: Box<str>,
     /// Accepted mail stays in the spool.
@@ -183,7 +186,14 @@ impl Shard {
             hold: plan.hold,
             accepted: Cell::default(),
         });
-        let office = Office { spools, journal: core.journal.clone(), machine: core.machine.clone() };
+        let names = core.clone();
+        let office = Office {
+            spools,
+            journal: core.journal.clone(),
+            machine: core.machine.clone(),
+            repositories: Repositories::new(core.machine.clone(), &plan.repositories),
+            next_message: Box::new(move || names.next_message()),
+        };
         let (stopping, office) = (Rc::default(), Rc::new(office));
         let Plan { number, servers, berth, news, grace, stop, figures, watch, errands, .. } = plan;
         let shard = Shard {

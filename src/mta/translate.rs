@@ -49,6 +49,19 @@ pub fn log_format(configuration: &Configuration) -> Format {
     }
 }
 
+/// How each log is laid out.
+pub fn spool_settings(configuration: &Configuration) -> spool::Settings {
+    let ringpost = &configuration.ringpost;
+    spool::Settings {
+        segment_octets: ringpost.spool.segment_octets,
+        prepared: ringpost.spool.prepared as u32,
+        max_segments: ringpost.spool.max_segments as u32,
+        reserve_octets: ringpost.spool.reserve_octets,
+        max_messages: MESSAGES,
+        longest_delay: ringpost.delivery.retry.iter().copied().max().unwrap_or_default(),
+    }
+}
+
 /// What all shards get the same.
 pub struct Common<'a> {
     /// What the operator wrote.
@@ -77,14 +90,7 @@ impl<'a> Common<'a> {
     /// Out of a configuration that has been checked.
     pub fn new(configuration: &'a Configuration) -> Result<Common<'a>, Error> {
         let ringpost = &configuration.ringpost;
-        let spool = spool::Settings {
-            segment_octets: ringpost.spool.segment_octets,
-            prepared: ringpost.spool.prepared as u32,
-            max_segments: ringpost.spool.max_segments as u32,
-            reserve_octets: ringpost.spool.reserve_octets,
-            max_messages: MESSAGES,
-            longest_delay: ringpost.delivery.retry.iter().copied().max().unwrap_or_default(),
-        };
+        let spool = spool_settings(configuration);
         let spooler = spooler::Settings {
             container: match ringpost.delivery.discard {
                 true => Container::discarding(),

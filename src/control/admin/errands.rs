@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
 use super::{Change, LogStats, Page, Source};
+use crate::delivery::repository::{MailName, RepositoryName};
 use crate::io::handover::{Doorbell, Handover};
 use crate::mail::MessageId;
 use crate::spool::queue::Entry;
@@ -21,8 +22,19 @@ const WAITING: usize = 64;
 /// How long an answer is waited for: a disk may be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A mail that is to go on out of its repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reprocess {
+    /// Where it is.
+    pub repository: RepositoryName,
+    /// Which.
+    pub mail: MailName,
+    /// The processor that it enters.
+    pub processor: Box<str>,
+}
+
 /// A question to a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// The messages above this id.
     Page(MessageId),
@@ -34,6 +46,8 @@ pub enum Query {
     Change(MessageId, Change),
     /// How its logs are.
     Stats,
+    /// A mail is to go on out of its repository.
+    Reprocess(Box<Reprocess>),
 }
 
 /// Its answer.
@@ -49,6 +63,8 @@ pub enum Reply {
     Changed(Result<(), String>),
     /// To [`Query::Stats`].
     Stats(Vec<LogStats>),
+    /// To [`Query::Reprocess`]: the message that it is now, or why it is still where it was.
+    Reprocessed(Result<MessageId, String>),
     /// There is no such message here.
     Unknown,
     /// Something failed.
@@ -142,10 +158,20 @@ impl Running {
         Running { errands, shard: 0, after: MessageId(0) }
     }
 
+    /// Has a mail go on out of its repository, through the shard whose turn it is.
+    pub async fn reprocess(&mut self, request: Reprocess) -> io::Result<Result<MessageId, String>> {
+        let shard = self.shard;
+        self.shard = (shard + 1) % self.errands.shards.len().max(1);
+        match self.errands.ask(shard, Query::Reprocess(Box::new(request))).await? {
+            Reply::Reprocessed(result) => Ok(result),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Asks one shard after the other until one knows the message.
     async fn ask_each(&self, query: Query) -> io::Result<Option<Reply>> {
         for shard in 0..self.errands.shards.len() {
-            match self.errands.ask(shard, query).await? {
+            match self.errands.ask(shard, query.clone()).await? {
                 Reply::Unknown => {}
                 reply => return Ok(Some(reply)),
             }

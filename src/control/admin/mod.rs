@@ -1,4 +1,5 @@
-//! `ringpost queue` and `ringpost spool`: looking at the messages that wait, and changing what becomes of them.
+//! `ringpost queue`, `ringpost spool` and `ringpost repository`: looking at the messages that wait, and changing what becomes of
+//! them.
 //!
 //! A [`command::Command`] is a line. [`execute`] does it over a [`Source`] of messages: that of the running server asks each
 //! shard by message (`errands`), that of a stopped one reads the segments (`stopped`). What comes out is the same.
@@ -6,6 +7,8 @@
 pub mod command;
 pub mod errands;
 mod render;
+pub mod repository;
+pub mod shelf;
 pub mod stopped;
 
 use std::io;
