@@ -4,6 +4,7 @@ mod statistics;
 mod verdict;
 
 use crate::process::StopSignal;
+use crate::rig::cores::Cores;
 use crate::rig::cpu;
 use crate::rig::home::{self, Fate, Home, Spool};
 use crate::rig::load::{End, Load};
@@ -94,12 +95,17 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
         options.confidence,
         options.margin
     );
+    let cores = Cores::find().map_err(|error| format!("the processors: {error}"))?;
+    match cores.server() {
+        Some(cpu) => println!("the servers on CPU {cpu}, the load on the others"),
+        None => println!("servers and load share one CPU: the figures are noisier than where they have one each"),
+    }
     let scratch = Scratch(options.work.join(format!("loadtest-regress-{}", std::process::id())));
     fs::create_dir_all(&scratch.0).map_err(|error| format!("{}: {error}", scratch.0.display()))?;
     let mut rounds: Vec<Round> = Vec::new();
     let (interval, finding) = loop {
         let number = rounds.len() + 1;
-        let round = round(options, [&a, &b], &scratch.0.join(format!("{number}")), number, &stop)?;
+        let round = round(options, [&a, &b], &scratch.0.join(format!("{number}")), number, &cores, &stop)?;
         rounds.push(round);
         eprintln!("round {number:<3} A {:>8.2} us  B {:>8.2} us  B/A {:.4}", round.a, round.b, round.b / round.a);
         if rule.is_look(number) {
@@ -121,17 +127,21 @@ fn round(
     programs: [&Path; 2],
     folder: &Path,
     number: usize,
+    cores: &Cores,
     stop: &StopSignal,
 ) -> Result<Round, String> {
+    let pinned = |error: std::io::Error| format!("the processors: {error}");
     let _scratch = Scratch(folder.to_owned());
     let size = options.load.size.parse::<u64>().unwrap_or(64 * 1024);
     let octets = (2 * options.messages + options.warm_up) * (size + OVERHEAD);
-    // Every shard might get nearly all of it.
     let prepared = (octets / (u64::from(SEGMENT) << 20)) as u32 + 2;
     let mut servers = Vec::new();
     for (name, program) in ["a", "b"].iter().zip(programs) {
         let home = Home::new(&folder.join(name), program, Spool { segment: SEGMENT, prepared }, Fate::Held)?;
-        let server = home.start(stop)?;
+        cores.use_servers().map_err(pinned)?;
+        let server = home.start(stop);
+        cores.use_others().map_err(pinned)?;
+        let server = server?;
         options.load.run(home.port(), End::Messages(options.warm_up), folder, stop)?;
         servers.push((home, server));
     }
