@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use common::process::{Conf, Home, eventually};
 use ringpost::delivery::repository::label::Attributes;
 use ringpost::delivery::repository::{Label, MailName, RepositoryName};
-use ringpost::mail::{BodyType, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+use ringpost::mail::{BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
 
 fn ringpost(home: &Home, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringpost"));
@@ -61,6 +61,12 @@ fn keep(home: &Home, number: u64, content: &str) -> String {
                 tls: None,
                 user: None,
             },
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
         },
         kept_at: 1_795_000_000_000_000 + number,
         state: None,

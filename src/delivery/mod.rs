@@ -4,6 +4,7 @@ pub mod exchange;
 pub mod judge;
 pub mod lane;
 pub mod maildir;
+pub mod names;
 pub mod repository;
 pub mod retry;
 pub mod route;
@@ -13,4 +14,5 @@ pub mod text;
 pub mod wire;
 
 pub use maildir::{Delivered, Maildirs};
+pub use names::Names;
 pub use retry::Retry;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Mailbox, MessageId, ReversePath, SessionId, Tls, Username};
+use super::{DeliverBy, Dsn, Mailbox, MessageId, Notify, RecipientNote, ReversePath, SessionId, Tls, Username};
 
 /// The protocol a message came in by: what it says after `with` in its Received field (RFC 3848, RFC 6531 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,53 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// Who brought it.
     pub client: Client,
+    /// What the sender said of reports (RFC 3461 §4.3, §4.4).
+    pub dsn: Dsn,
+    /// What it said of each recipient, in their order; empty where it said nothing of any.
+    pub notes: Vec<RecipientNote>,
+    /// REQUIRETLS was given with MAIL: it goes no way that is not under TLS and does not keep this (RFC 8689).
+    pub require_tls: bool,
+    /// Microseconds since the Unix epoch before which it is not to be sent on (RFC 4865).
+    pub hold_until: Option<u64>,
+    /// By when it is to be delivered (RFC 2852).
+    pub deliver_by: Option<DeliverBy>,
+    /// MT-PRIORITY, -9 to 9 (RFC 6710); 0 where it was not given.
+    pub priority: i8,
+}
+
+impl Envelope {
+    /// What the sender wants to hear of the recipient at this place.
+    pub fn notify(&self, place: usize) -> Notify {
+        self.notes.get(place).and_then(|note| note.notify).unwrap_or_default()
+    }
+
+    /// What the sender called the recipient at this place: ORCPT as it was given, in xtext.
+    pub fn original(&self, place: usize) -> Option<&str> {
+        self.notes.get(place)?.original.as_deref()
+    }
+
+    /// The same for the recipients at these places alone, in the order of the places.
+    pub fn for_places(&self, places: &[u32]) -> Envelope {
+        fn chosen<T: Clone>(all: &[T], places: &[u32]) -> Vec<T> {
+            places.iter().filter_map(|place| all.get(*place as usize).cloned()).collect()
+        }
+        Envelope {
+            id: self.id,
+            session: self.session,
+            received_at: self.received_at,
+            reverse_path: self.reverse_path.clone(),
+            recipients: chosen(&self.recipients, places),
+            body: self.body,
+            smtputf8: self.smtputf8,
+            client: self.client.clone(),
+            dsn: self.dsn.clone(),
+            notes: chosen(&self.notes, places),
+            require_tls: self.require_tls,
+            hold_until: self.hold_until,
+            deliver_by: self.deliver_by,
+            priority: self.priority,
+        }
+    }
 }
 
 /// What the one receive pass learned of a message's content.

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod date;
+pub mod dsn;
 pub mod envelope;
 pub mod from;
 pub mod id;
@@ -15,6 +16,7 @@ pub mod tls;
 pub mod user;
 
 pub use address::{AddressError, Domain, ForwardPath, Mailbox, ReversePath};
+pub use dsn::{ByMode, DeliverBy, Dsn, Notify, RecipientNote, Ret};
 pub use envelope::{BodyType, Client, Content, Envelope, Protocol};
 pub use id::{IdSource, MessageId, SessionId};
 pub use network::{Network, Networks};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::edit::Edits;
 use crate::directory;
+pub use crate::mail::Notify;
 use crate::mail::{Mailbox, MessageId, ReversePath};
 
 /// The attribute in which the session leaves who authenticated (James: `SMTPAuthUser`).
@@ -25,24 +26,6 @@ pub const DELIVERY_PERMANENT: &str = "is-delivery-permanent-error";
 /// Values of an attribute that are kept; more are left out.
 pub const ATTRIBUTES_MAX: usize = 256;
 
-/// When a sender wants to hear of a recipient (RFC 3461 §4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notify {
-    /// Of success.
-    pub success: bool,
-    /// Of failure.
-    pub failure: bool,
-    /// Of delay.
-    pub delay: bool,
-}
-
-impl Default for Notify {
-    /// As where NOTIFY is not given: of failure, and of delay as local policy has it.
-    fn default() -> Notify {
-        Notify { success: false, failure: true, delay: true }
-    }
-}
-
 /// A recipient: its place in the envelope, and where its mail is to go by now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
@@ -56,7 +39,7 @@ pub struct Recipient {
     pub notify: Notify,
     /// The folder its mail goes into; `None` is the inbox.
     pub folder: Option<Box<str>>,
-    /// ORCPT as it was given: `rfc822;user@example.org` (RFC 3461 §4.2).
+    /// ORCPT as it was given, in xtext: `rfc822;user@example.org` (RFC 3461 §4.2).
     pub original: Option<Box<str>>,
 }
 

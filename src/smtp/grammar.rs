@@ -65,26 +65,6 @@ pub fn decimal(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// What `xtext` stands for (RFC 3461 §4): printable ASCII in which `+41` is an `A`.
-pub fn xtext(text: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    let digit = |octet: u8| match octet {
-        b'0'..=b'9' => Some(octet - b'0'),
-        b'A'..=b'F' => Some(octet - b'A' + 10),
-        _ => None,
-    };
-    while let Some(octet) = rest.next() {
-        octets.push(match octet {
-            b'+' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
-            b'=' => return None,
-            plain if plain.is_ascii_graphic() => plain,
-            _ => return None,
-        });
-    }
-    String::from_utf8(octets).ok()
-}
-
 /// Whether the text may be said with HELO, EHLO or LHLO.
 ///
 /// RFC 5321 §4.1.1.1 wants a domain name or an address literal; clients in the field also give addresses without brackets
@@ -162,16 +142,6 @@ mod tests {
         assert_eq!(chunk("18446744073709551615 LAST"), Some((u64::MAX, true)));
         for bad in ["", "LAST", "18446744073709551616", "-1", "+1", "1x", "1 LAST 2", "1 FIRST"] {
             assert_eq!(chunk(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn xtext_is_read() {
-        assert_eq!(xtext("e+3Dmc2@example.com"), Some("e=mc2@example.com".into()));
-        assert_eq!(xtext("<>"), Some("<>".into()));
-        assert_eq!(xtext("jos+C3+A9"), Some("josé".into()));
-        for wrong in ["+", "+4", "+4g", "+3d", "a=b", "a b", "+FF", "é"] {
-            assert_eq!(xtext(wrong), None, "{wrong}");
         }
     }
 

@@ -86,7 +86,7 @@ fn name(text: &str) -> impl Display {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, CipherSuite, MessageId, ReversePath, SessionId, TlsVersion, Username};
+    use crate::mail::{BodyType, CipherSuite, Dsn, MessageId, ReversePath, SessionId, TlsVersion, Username};
 
     fn envelope(address: &str, helo: &str, recipients: &[&str]) -> Envelope {
         Envelope {
@@ -104,6 +104,12 @@ mod tests {
                 tls: None,
                 user: None,
             },
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
         }
     }
 

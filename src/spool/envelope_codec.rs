@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::mail::{
-    BodyType, CipherSuite, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId, Tls, TlsVersion,
-    Username,
+    BodyType, ByMode, CipherSuite, Client, DeliverBy, Dsn, Envelope, Mailbox, MessageId, Notify, Protocol,
+    RecipientNote, Ret, ReversePath, SessionId, Tls, TlsVersion, Username,
 };
 
 /// The octets are no record of ours.
@@ -78,12 +78,16 @@ const SECURED: u8 = 0x80;
 /// Beside the protocol: the name of the user follows, behind what is said of TLS.
 const AUTHENTICATED: u8 = 0x40;
 
+/// Beside whether SMTPUTF8 was given: what else was asked for follows behind the recipients. Usual mail asks for nothing.
+const ASKED: u8 = 2;
+
 /// Appends `envelope`, without its id: that stands in the record's header.
 pub fn encode_envelope(envelope: &Envelope, to: &mut Vec<u8>) {
     to.extend_from_slice(&envelope.session.0.to_le_bytes());
     to.extend_from_slice(&envelope.received_at.to_le_bytes());
     to.push(envelope.body as u8);
-    to.push(u8::from(envelope.smtputf8));
+    let asked = if asks_for_something(envelope) { ASKED } else { 0 };
+    to.push(u8::from(envelope.smtputf8) | asked);
     let secured = if envelope.client.tls.is_some() { SECURED } else { 0 };
     let authenticated = if envelope.client.user.is_some() { AUTHENTICATED } else { 0 };
     to.push(envelope.client.protocol as u8 | secured | authenticated);
@@ -108,6 +112,90 @@ pub fn encode_envelope(envelope: &Envelope, to: &mut Vec<u8>) {
     for recipient in &envelope.recipients {
         put_text(&recipient.to_string(), to);
     }
+    if asked != 0 {
+        encode_asked(envelope, to);
+    }
+}
+
+fn asks_for_something(envelope: &Envelope) -> bool {
+    let Envelope { dsn, notes, require_tls, hold_until, deliver_by, priority, .. } = envelope;
+    let timed = hold_until.is_some() || deliver_by.is_some();
+    dsn.ret.is_some() || dsn.envelope_id.is_some() || !notes.is_empty() || *require_tls || timed || *priority != 0
+}
+
+/// What is there of what was asked for, in the order in which it follows.
+mod asked {
+    pub const REQUIRE_TLS: u16 = 1;
+    pub const RET_FULL: u16 = 1 << 1;
+    pub const RET_HEADERS: u16 = 1 << 2;
+    pub const ENVELOPE_ID: u16 = 1 << 3;
+    pub const HOLD_UNTIL: u16 = 1 << 4;
+    pub const DELIVER_BY: u16 = 1 << 5;
+    pub const BY_NOTIFY: u16 = 1 << 6;
+    pub const BY_TRACE: u16 = 1 << 7;
+    pub const PRIORITY: u16 = 1 << 8;
+    pub const NOTES: u16 = 1 << 9;
+    pub const ALL: u16 = (1 << 10) - 1;
+}
+
+/// What is there of a recipient's note.
+mod noted {
+    pub const NOTIFY: u8 = 1;
+    pub const SUCCESS: u8 = 1 << 1;
+    pub const FAILURE: u8 = 1 << 2;
+    pub const DELAY: u8 = 1 << 3;
+    pub const ORIGINAL: u8 = 1 << 4;
+    pub const ALL: u8 = (1 << 5) - 1;
+}
+
+fn encode_asked(envelope: &Envelope, to: &mut Vec<u8>) {
+    let Envelope { dsn, notes, require_tls, hold_until, deliver_by, priority, .. } = envelope;
+    let by = |is: fn(&DeliverBy) -> bool| deliver_by.as_ref().is_some_and(is);
+    let there = [
+        (asked::REQUIRE_TLS, *require_tls),
+        (asked::RET_FULL, dsn.ret == Some(Ret::Full)),
+        (asked::RET_HEADERS, dsn.ret == Some(Ret::Headers)),
+        (asked::ENVELOPE_ID, dsn.envelope_id.is_some()),
+        (asked::HOLD_UNTIL, hold_until.is_some()),
+        (asked::DELIVER_BY, deliver_by.is_some()),
+        (asked::BY_NOTIFY, by(|by| by.mode == ByMode::Notify)),
+        (asked::BY_TRACE, by(|by| by.trace)),
+        (asked::PRIORITY, *priority != 0),
+        (asked::NOTES, !notes.is_empty()),
+    ];
+    let flags = there.iter().filter(|(_, is)| *is).fold(0, |flags, (flag, _)| flags | flag);
+    to.extend_from_slice(&u16::to_le_bytes(flags));
+    if let Some(id) = &dsn.envelope_id {
+        put_text(id, to);
+    }
+    for time in [*hold_until, deliver_by.map(|by| by.deadline)].into_iter().flatten() {
+        to.extend_from_slice(&time.to_le_bytes());
+    }
+    if *priority != 0 {
+        to.extend_from_slice(&priority.to_le_bytes());
+    }
+    if !notes.is_empty() {
+        // One for each recipient, whoever made the envelope.
+        let none = RecipientNote::default();
+        for place in 0..envelope.recipients.len() {
+            encode_note(notes.get(place).unwrap_or(&none), to);
+        }
+    }
+}
+
+fn encode_note(note: &RecipientNote, to: &mut Vec<u8>) {
+    let wants = |is: fn(Notify) -> bool| note.notify.is_some_and(is);
+    let there = [
+        (noted::NOTIFY, note.notify.is_some()),
+        (noted::SUCCESS, wants(|notify| notify.success)),
+        (noted::FAILURE, wants(|notify| notify.failure)),
+        (noted::DELAY, wants(|notify| notify.delay)),
+        (noted::ORIGINAL, note.original.is_some()),
+    ];
+    to.push(there.iter().filter(|(_, is)| *is).fold(0, |flags, (flag, _)| flags | flag));
+    if let Some(original) = &note.original {
+        put_text(original, to);
+    }
 }
 
 /// Reads what [`encode_envelope`] wrote.
@@ -120,7 +208,7 @@ pub fn decode_envelope(cursor: &mut Cursor<'_>, id: MessageId) -> Result<Envelop
         2 => BodyType::BinaryMime,
         _ => return Err(Malformed),
     };
-    let smtputf8 = cursor.u8()? != 0;
+    let flags = cursor.u8()?;
     let how = cursor.u8()?;
     let protocol = match how & !(SECURED | AUTHENTICATED) {
         0 => Protocol::Smtp,
@@ -142,7 +230,76 @@ pub fn decode_envelope(cursor: &mut Cursor<'_>, id: MessageId) -> Result<Envelop
     for _ in 0..count {
         recipients.push(mailbox(cursor.text()?)?);
     }
-    Ok(Envelope { id, session, received_at, reverse_path, recipients, body, smtputf8, client })
+    let mut envelope = Envelope {
+        id,
+        session,
+        received_at,
+        reverse_path,
+        recipients,
+        body,
+        smtputf8: flags & !ASKED != 0,
+        client,
+        dsn: Dsn::default(),
+        notes: Vec::new(),
+        require_tls: false,
+        hold_until: None,
+        deliver_by: None,
+        priority: 0,
+    };
+    if flags & ASKED != 0 {
+        decode_asked(cursor, &mut envelope)?;
+    }
+    Ok(envelope)
+}
+
+/// What is not known would be disobeyed if it were left out: the record is not to be believed then.
+fn decode_asked(cursor: &mut Cursor<'_>, envelope: &mut Envelope) -> Result<(), Malformed> {
+    let flags = cursor.u16()?;
+    if flags & !asked::ALL != 0 {
+        return Err(Malformed);
+    }
+    let has = |flag: u16| flags & flag != 0;
+    envelope.require_tls = has(asked::REQUIRE_TLS);
+    envelope.dsn.ret = match (has(asked::RET_FULL), has(asked::RET_HEADERS)) {
+        (true, false) => Some(Ret::Full),
+        (false, true) => Some(Ret::Headers),
+        (false, false) => None,
+        (true, true) => return Err(Malformed),
+    };
+    if has(asked::ENVELOPE_ID) {
+        envelope.dsn.envelope_id = Some(cursor.text()?.into());
+    }
+    if has(asked::HOLD_UNTIL) {
+        envelope.hold_until = Some(cursor.u64()?);
+    }
+    if has(asked::DELIVER_BY) {
+        let mode = if has(asked::BY_NOTIFY) { ByMode::Notify } else { ByMode::Return };
+        envelope.deliver_by = Some(DeliverBy { deadline: cursor.u64()?, mode, trace: has(asked::BY_TRACE) });
+    }
+    if has(asked::PRIORITY) {
+        envelope.priority = i8::from_le_bytes(cursor.array()?);
+    }
+    if has(asked::NOTES) {
+        for _ in 0..envelope.recipients.len() {
+            envelope.notes.push(decode_note(cursor)?);
+        }
+    }
+    Ok(())
+}
+
+fn decode_note(cursor: &mut Cursor<'_>) -> Result<RecipientNote, Malformed> {
+    let flags = cursor.u8()?;
+    if flags & !noted::ALL != 0 {
+        return Err(Malformed);
+    }
+    let has = |flag: u8| flags & flag != 0;
+    let notify = has(noted::NOTIFY).then(|| Notify {
+        success: has(noted::SUCCESS),
+        failure: has(noted::FAILURE),
+        delay: has(noted::DELAY),
+    });
+    let original = if has(noted::ORIGINAL) { Some(cursor.text()?.into()) } else { None };
+    Ok(RecipientNote { notify, original })
 }
 
 fn tls(cursor: &mut Cursor<'_>) -> Result<Tls, Malformed> {
@@ -157,4 +314,132 @@ fn user(cursor: &mut Cursor<'_>) -> Result<Username, Malformed> {
 
 fn mailbox(text: &str) -> Result<Mailbox, Malformed> {
     Mailbox::parse(text).map_err(|_| Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn usual(recipients: usize) -> Envelope {
+        let address = |place| Mailbox::parse(&format!("user{place}@example.org")).expect("a mailbox");
+        Envelope {
+            id: MessageId(77),
+            session: SessionId(5),
+            received_at: 1_795_000_000_000_000,
+            reverse_path: ReversePath::Mailbox(Mailbox::parse("a@example.org").expect("a mailbox")),
+            recipients: (0..recipients).map(address).collect(),
+            body: BodyType::EightBitMime,
+            smtputf8: true,
+            client: Client {
+                address: "192.0.2.1:25".parse().expect("an address"),
+                helo: "client.example".into(),
+                protocol: Protocol::Esmtp,
+                tls: None,
+                user: None,
+            },
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
+        }
+    }
+
+    fn encoded(envelope: &Envelope) -> Vec<u8> {
+        let mut octets = Vec::new();
+        encode_envelope(envelope, &mut octets);
+        octets
+    }
+
+    fn notes() -> impl Strategy<Value = RecipientNote> {
+        let notify = (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(success, failure, delay)| Notify {
+            success,
+            failure,
+            delay,
+        });
+        let original = proptest::option::of("rfc822;[a-z+2B]{1,20}");
+        (proptest::option::of(notify), original)
+            .prop_map(|(notify, original)| RecipientNote { notify, original: original.map(Into::into) })
+    }
+
+    #[test]
+    fn what_was_written_before_anything_could_be_asked_for_is_read() {
+        // As it was written then: no flag, and nothing behind the recipients.
+        let mut old = Vec::new();
+        old.extend_from_slice(&5u64.to_le_bytes());
+        old.extend_from_slice(&1_795_000_000_000_000u64.to_le_bytes());
+        old.extend_from_slice(&[1, 1, 1]);
+        old.extend_from_slice(&std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().octets());
+        old.extend_from_slice(&25u16.to_le_bytes());
+        put_text("client.example", &mut old);
+        put_text("a@example.org", &mut old);
+        old.extend_from_slice(&1u32.to_le_bytes());
+        put_text("user0@example.org", &mut old);
+        assert_eq!(encoded(&usual(1)), old, "usual mail costs nothing more");
+        assert_eq!(decode_envelope(&mut Cursor::new(&old), MessageId(77)), Ok(usual(1)));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_believed() {
+        let octets = encoded(&Envelope { require_tls: true, ..usual(1) });
+        let known = |octets: &[u8]| decode_envelope(&mut Cursor::new(octets), MessageId(77)).is_ok();
+        assert!(known(&octets));
+        for (from_end, flag) in [(1, 0x04), (1, 0x80)] {
+            let mut changed = octets.clone();
+            let place = changed.len() - from_end;
+            changed[place] |= flag;
+            assert!(!known(&changed), "{from_end} {flag}");
+        }
+        let note = RecipientNote { notify: Some(Notify::NEVER), original: None };
+        let mut octets = encoded(&Envelope { notes: vec![note], ..usual(1) });
+        assert!(known(&octets));
+        *octets.last_mut().expect("the note") |= 0x80;
+        assert!(!known(&octets));
+    }
+
+    proptest! {
+        #[test]
+        fn all_that_was_asked_for_reads_back(
+            recipients in 1usize..5,
+            flags in 0u8..128,
+            envelope_id in "[!-~]{1,100}",
+            notes in proptest::collection::vec(notes(), 5),
+            times in any::<(u64, u64)>(),
+            priority in -9i8..=9,
+        ) {
+            let has = |bit: u8| flags & 1 << bit != 0;
+            let ret = if has(1) { Ret::Full } else { Ret::Headers };
+            let mode = if has(1) { ByMode::Return } else { ByMode::Notify };
+            let envelope = Envelope {
+                dsn: Dsn { envelope_id: has(0).then(|| envelope_id.into()), ret: has(2).then_some(ret) },
+                notes: if has(3) { notes[..recipients].to_vec() } else { Vec::new() },
+                require_tls: has(4),
+                hold_until: has(5).then_some(times.0),
+                deliver_by: has(6).then_some(DeliverBy { deadline: times.1, mode, trace: has(0) }),
+                priority,
+                ..usual(recipients)
+            };
+            let mut octets = encoded(&envelope);
+            let length = octets.len();
+            octets.extend_from_slice(b"what follows");
+            let mut cursor = Cursor::new(&octets);
+            let decoded = decode_envelope(&mut cursor, MessageId(77));
+            prop_assert_eq!(decoded.as_ref(), Ok(&envelope));
+            prop_assert_eq!(cursor.take(12), Ok(&b"what follows"[..]));
+            // Cut anywhere, it is none.
+            prop_assert_eq!(decode_envelope(&mut Cursor::new(&octets[..length - 1]), MessageId(77)), Err(Malformed));
+        }
+
+        #[test]
+        fn any_octets_are_read_without_harm(octets in proptest::collection::vec(any::<u8>(), 0..200), keep in 0usize..120) {
+            let note = RecipientNote { notify: Some(Notify::NEVER), original: Some("rfc822;a@b".into()) };
+            let envelope = Envelope { notes: vec![note.clone(), note], priority: 3, hold_until: Some(1), ..usual(2) };
+            let mut all = encoded(&envelope);
+            all.truncate(keep);
+            all.extend_from_slice(&octets);
+            let _ = decode_envelope(&mut Cursor::new(&all), MessageId(1));
+        }
+    }
 }

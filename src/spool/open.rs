@@ -374,7 +374,7 @@ async fn set_aside<M: Machine>(
 mod tests {
     use super::*;
     use crate::io::sim::{Fault, Operation, SimMachine, World, errno};
-    use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::mail::{BodyType, Client, Content, Dsn, Envelope, Mailbox, Protocol, ReversePath, SessionId};
     use crate::spool::record::{Draft, Fields, Kind, Origin};
     use crate::spool::{Outcome, OutcomeResult, StoreError};
 
@@ -412,6 +412,12 @@ mod tests {
                 tls: None,
                 user: None,
             },
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
         }
     }
 

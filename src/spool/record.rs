@@ -450,7 +450,7 @@ pub fn outcomes(header: &Header, record: &[u8]) -> Result<Vec<Outcome>, Malforme
 mod tests {
     use super::*;
     use crate::mail::{
-        BodyType, CipherSuite, Client, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion, Username,
+        BodyType, CipherSuite, Client, Dsn, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion, Username,
     };
     use crate::spool::outcome::OutcomeResult;
     use proptest::prelude::*;
@@ -473,6 +473,12 @@ mod tests {
                 tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
                 user: Username::parse("you@example.org").ok(),
             },
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
         }
     }
 

@@ -198,7 +198,7 @@ fn whole_record(key: Key, epoch: u64, octets: &[u8]) -> Option<Header> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, Client, Content, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+    use crate::mail::{BodyType, Client, Content, Dsn, Envelope, Mailbox, Protocol, ReversePath, SessionId};
     use crate::spool::group_commit::GroupCommit;
     use crate::spool::outcome::OutcomeResult;
     use crate::spool::record::{Draft, Fields, Origin};
@@ -223,6 +223,12 @@ mod tests {
                 tls: None,
                 user: None,
             },
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringpost::io::Machine;
 use ringpost::io::sim::{Random, SimMachine, World};
 use ringpost::mail::{
-    BodyType, Client, Content, Envelope, IdSource, Mailbox, MessageId, Protocol, ReversePath, SessionId,
+    BodyType, Client, Content, Dsn, Envelope, IdSource, Mailbox, MessageId, Protocol, ReversePath, SessionId,
 };
 use ringpost::spool::{Opened, Outcome, OutcomeResult, Spool};
 
@@ -46,6 +46,12 @@ pub fn envelope(id: MessageId, now: u64) -> Envelope {
             tls: None,
             user: None,
         },
+        dsn: Dsn::default(),
+        notes: Vec::new(),
+        require_tls: false,
+        hold_until: None,
+        deliver_by: None,
+        priority: 0,
     }
 }
 

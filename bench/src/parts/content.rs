@@ -1,6 +1,6 @@
 //! Content and envelopes that cases work on.
 
-use ringpost::mail::{BodyType, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+use ringpost::mail::{BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
 
 /// A message of about `octets` as it comes over the wire: header, lines of uneven length, here and there a stuffed dot.
 pub fn message(octets: usize) -> Vec<u8> {
@@ -36,5 +36,11 @@ pub fn envelope(id: u64) -> Envelope {
             tls: None,
             user: None,
         },
+        dsn: Dsn::default(),
+        notes: Vec::new(),
+        require_tls: false,
+        hold_until: None,
+        deliver_by: None,
+        priority: 0,
     }
 }

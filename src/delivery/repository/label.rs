@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::mail::date::Date;
 use crate::mail::{
-    BodyType, CipherSuite, Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId, Tls, TlsVersion,
-    Username,
+    BodyType, ByMode, CipherSuite, Client, DeliverBy, Dsn, Envelope, Mailbox, MessageId, Notify, Protocol,
+    RecipientNote, Ret, ReversePath, SessionId, Tls, TlsVersion, Username,
 };
 
 /// Octets of a label that are read at most: 50,000 recipients with the longest addresses take less.
@@ -90,6 +90,60 @@ struct Written {
     session: String,
     received_at: u64,
     kept_at: u64,
+    #[serde(default, skip_serializing_if = "WrittenAsked::is_nothing")]
+    asked: WrittenAsked,
+}
+
+/// What the sender asked for beside the addresses.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenAsked {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    envid: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ret: Option<String>,
+    /// One for each recipient, or none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<WrittenNote>,
+    #[serde(skip_serializing_if = "is_false")]
+    require_tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_until: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver_by: Option<WrittenDeliverBy>,
+    #[serde(skip_serializing_if = "is_zero")]
+    priority: i8,
+}
+
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenNote {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notify: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orcpt: Option<Box<str>>,
+}
+
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenDeliverBy {
+    deadline: u64,
+    mode: String,
+    trace: bool,
+}
+
+impl WrittenAsked {
+    fn is_nothing(&self) -> bool {
+        *self == WrittenAsked::default()
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &i8) -> bool {
+    *value == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,6 +170,10 @@ const BODIES: [(BodyType, &str); 3] =
 
 const PROTOCOLS: [(Protocol, &str); 3] =
     [(Protocol::Smtp, "SMTP"), (Protocol::Esmtp, "ESMTP"), (Protocol::Lmtp, "LMTP")];
+
+const RETS: [(Ret, &str); 2] = [(Ret::Full, "FULL"), (Ret::Headers, "HDRS")];
+
+const MODES: [(ByMode, &str); 2] = [(ByMode::Return, "R"), (ByMode::Notify, "N")];
 
 impl Label {
     /// The label as it is written, over several lines.
@@ -145,7 +203,14 @@ impl Label {
             body: named(&BODIES, "kind of body", &written.body)?,
             smtputf8: written.smtputf8,
             client: client(written.client)?,
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
         };
+        let envelope = asked(envelope, written.asked)?;
         if envelope.recipients.is_empty() {
             return Err(wrong("list of recipients", "[]"));
         }
@@ -178,8 +243,55 @@ impl From<&Label> for Written {
             session: envelope.session.to_string(),
             received_at: envelope.received_at,
             kept_at: *kept_at,
+            asked: WrittenAsked::from(envelope),
         }
     }
+}
+
+impl From<&Envelope> for WrittenAsked {
+    fn from(envelope: &Envelope) -> WrittenAsked {
+        let Envelope { dsn, notes, require_tls, hold_until, deliver_by, priority, .. } = envelope;
+        let note = |note: &RecipientNote| WrittenNote {
+            notify: note.notify.map(|notify| notify.to_string()),
+            orcpt: note.original.clone(),
+        };
+        let by =
+            |by: DeliverBy| WrittenDeliverBy { deadline: by.deadline, mode: name(&MODES, by.mode), trace: by.trace };
+        WrittenAsked {
+            envid: dsn.envelope_id.clone(),
+            ret: dsn.ret.map(|ret| name(&RETS, ret)),
+            notes: notes.iter().map(note).collect(),
+            require_tls: *require_tls,
+            hold_until: *hold_until,
+            deliver_by: deliver_by.map(by),
+            priority: *priority,
+        }
+    }
+}
+
+/// The envelope with what the sender asked for.
+fn asked(envelope: Envelope, asked: WrittenAsked) -> Result<Envelope, Unreadable> {
+    let WrittenAsked { envid, ret, notes, require_tls, hold_until, deliver_by, priority } = asked;
+    let note = |WrittenNote { notify, orcpt }| {
+        let notify = notify.map(|text| Notify::parse(&text).ok_or_else(|| wrong("NOTIFY", &text)));
+        Ok::<_, Unreadable>(RecipientNote { notify: notify.transpose()?, original: orcpt })
+    };
+    let notes = notes.into_iter().map(note).collect::<Result<Vec<_>, _>>()?;
+    if !notes.is_empty() && notes.len() != envelope.recipients.len() {
+        return Err(wrong("note for each recipient", &notes.len().to_string()));
+    }
+    let by = |WrittenDeliverBy { deadline, mode, trace }| {
+        Ok::<_, Unreadable>(DeliverBy { deadline, mode: named(&MODES, "mode of DELIVERBY", &mode)?, trace })
+    };
+    Ok(Envelope {
+        dsn: Dsn { envelope_id: envid, ret: ret.map(|ret| named(&RETS, "RET", &ret)).transpose()? },
+        notes,
+        require_tls,
+        hold_until,
+        deliver_by: deliver_by.map(by).transpose()?,
+        priority,
+        ..envelope
+    })
 }
 
 fn client(written: WrittenClient) -> Result<Client, Unreadable> {
@@ -239,6 +351,12 @@ pub(crate) mod tests {
                     tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
                     user: Username::parse("you@example.org").ok(),
                 },
+                dsn: Dsn::default(),
+                notes: Vec::new(),
+                require_tls: false,
+                hold_until: None,
+                deliver_by: None,
+                priority: 0,
             },
             kept_at: 1_795_000_001_000_000,
             state: Some("error".into()),
@@ -251,6 +369,22 @@ pub(crate) mod tests {
                 ("text".to_owned(), Attribute::Text("1".to_owned())),
             ]),
         }
+    }
+
+    #[test]
+    fn what_the_sender_asked_for_is_kept_and_a_label_without_it_is_read() {
+        let mut label = label(7, &["you@localhost", "me@localhost"]);
+        assert!(!label.text().contains("asked"), "usual mail says nothing of it");
+        label.envelope.dsn = Dsn { envelope_id: Some("QQ+2B".into()), ret: Some(Ret::Headers) };
+        let original = Some("rfc822;you@example.org".into());
+        label.envelope.notes = vec![RecipientNote { notify: Some(Notify::NEVER), original }, RecipientNote::default()];
+        (label.envelope.require_tls, label.envelope.hold_until, label.envelope.priority) = (true, Some(5), -9);
+        label.envelope.deliver_by = Some(DeliverBy { deadline: 9, mode: ByMode::Notify, trace: true });
+        assert_eq!(Label::parse(label.text().as_bytes()).expect("a label"), label);
+        label.envelope.notes.pop();
+        assert!(Label::parse(label.text().as_bytes()).is_err(), "a note that is missing");
+        let unknown = label.text().replace("\"require_tls\"", "\"require_more\"");
+        assert!(Label::parse(unknown.as_bytes()).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::super::mail::Form;
 use super::status::Status;
 use super::{boundary, bounded, lines, message_id, one_line};
 use crate::mail::date::Date;
+use crate::mail::dsn::readable;
 use crate::mail::{Mailbox, MessageId};
 
 /// What became of a recipient (RFC 3464 §2.3.3).
@@ -59,7 +60,7 @@ impl Action {
 pub struct Fate<'a> {
     /// Whom it went to in the end.
     pub recipient: &'a Mailbox,
-    /// ORCPT: `rfc822;user@example.org`.
+    /// ORCPT as it was given, in xtext: `rfc822;user@example.org`.
     pub original: Option<&'a str>,
     /// What became of it.
     pub action: Action,
@@ -101,7 +102,7 @@ pub struct Report<'a> {
     pub from: &'a Mailbox,
     /// Who it is for.
     pub to: &'a Mailbox,
-    /// ENVID (RFC 3461 §4.4).
+    /// ENVID as it was given, in xtext (RFC 3461 §4.4).
     pub envelope_id: Option<&'a str>,
     /// Who brought the mail, as it called itself.
     pub received_from: Option<&'a str>,
@@ -159,7 +160,9 @@ impl Report<'_> {
     }
 
     fn is_global(&self) -> bool {
-        self.fates.iter().any(|fate| !fate.recipient.is_ascii() || fate.original.is_some_and(|text| !text.is_ascii()))
+        self.fates
+            .iter()
+            .any(|fate| !fate.recipient.is_ascii() || fate.original.is_some_and(|text| !readable(text).is_ascii()))
     }
 
     fn head(&self, boundary: &str, eight: bool) -> String {
@@ -196,7 +199,7 @@ impl Report<'_> {
     fn status(&self) -> String {
         let mut out = format!("Reporting-MTA: dns; {}\r\n", self.host);
         if let Some(id) = self.envelope_id {
-            out.push_str(&format!("Original-Envelope-Id: {}\r\n", one_line(id, 100)));
+            out.push_str(&format!("Original-Envelope-Id: {}\r\n", one_line(&readable(id), 100)));
         }
         if let Some(name) = self.received_from.filter(|name| !name.is_empty()) {
             out.push_str(&format!("Received-From-MTA: dns; {}\r\n", one_line(name, 255)));
@@ -206,7 +209,11 @@ impl Report<'_> {
             out.push_str("\r\n");
             if let Some(original) = fate.original {
                 let (kind, address) = original.split_once(';').unwrap_or(("rfc822", original));
-                out.push_str(&format!("Original-Recipient: {}; {}\r\n", one_line(kind, 50), one_line(address, 500)));
+                out.push_str(&format!(
+                    "Original-Recipient: {}; {}\r\n",
+                    one_line(kind, 50),
+                    one_line(&readable(address), 500)
+                ));
             }
             let kind = if fate.recipient.is_ascii() { "rfc822" } else { "utf-8" };
             out.push_str(&format!("Final-Recipient: {kind}; {}\r\n", fate.recipient));

@@ -2,8 +2,9 @@
 
 use super::question::{Question, Step};
 use super::{Pending, Session, State, Transaction, replies, say};
+use crate::mail::dsn::xtext;
 use crate::mail::{BodyType, Mailbox, Reply, ReversePath};
-use crate::smtp::grammar::{after_keyword, decimal, split_path, xtext};
+use crate::smtp::grammar::{after_keyword, decimal, split_path};
 use crate::smtp::parameter::{Parameter, parameters};
 
 impl<P> Session<P> {

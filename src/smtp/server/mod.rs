@@ -47,7 +47,9 @@ use self::recipients::Recipients;
 use self::settings::{Service, Settings};
 use super::command::{Command, CommandError, Verb};
 use super::line::Line;
-use crate::mail::{BodyType, Client, Envelope, Mailbox, MessageId, Protocol, Reply, ReversePath, SessionId, Username};
+use crate::mail::{
+    BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, Reply, ReversePath, SessionId, Username,
+};
 use crate::smtp::sasl::{Exchange, Mechanism};
 
 /// The dialogue with one client.
@@ -263,6 +265,12 @@ impl<P> Session<P> {
                 tls: self.secured.map(|secured| secured.tls),
                 user: self.user.clone(),
             },
+            dsn: Dsn::default(),
+            notes: Vec::new(),
+            require_tls: false,
+            hold_until: None,
+            deliver_by: None,
+            priority: 0,
         }
     }
 
