@@ -65,6 +65,11 @@ const SAMPLES: &[(&str, &str)] = &[
     ("mapping", "a@example.org=b@example.org"),
     ("mail/directory", "elsewhere"),
     ("repositories/directory", "elsewhere"),
+    ("servers/server", "192.0.2.53"),
+    ("authoritative", "true"),
+    ("maxcachesize", "7"),
+    ("negativeCacheTTL", "7"),
+    ("singleIPperMX", "true"),
     ("shards", "1"),
     ("spool/directory", "elsewhere"),
     ("spool/segmentSize", "1M"),
@@ -148,6 +153,8 @@ const TLS: (&str, &str) = ("startTLS='true'", "<keystore>one</keystore>");
 
 /// Keys that other tests show, because they say nothing alone.
 const ELSEWHERE: &[&str] = &[
+    // Without it a server must be named.
+    "autodiscover",
     "tls/certificate",
     "tls/certificate/keystore",
     "tls/certificate/keystoreType",

@@ -253,7 +253,7 @@ fn mappings_name_servers_repositories_and_webadmin_are_read() {
 
     let dns = "<dnsservice><servers><server>192.0.2.53</server></servers><autodiscover>false</autodiscover>\
                <singleIPperMX>true</singleIPperMX></dnsservice>";
-    let dns = file("dnsservice", dns).dns.expect("it is there");
+    let dns = file("dnsservice", dns).dns;
     assert_eq!(
         (dns.servers.len(), dns.autodiscover, dns.single_ip_per_mx, dns.max_cache_size),
         (1, false, true, 50_000)

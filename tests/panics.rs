@@ -19,6 +19,7 @@ use common::process::eventually;
 use ringpost::control::journal::{Level, ring};
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::delivery::Retry;
+use ringpost::delivery::names::Zone;
 use ringpost::directory::{Answer, Directory, Login, Pending, Proof, Scram, Unavailable};
 use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::io::Machine;
@@ -184,6 +185,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         spool,
         spooler,
         directory: Rc::new(Panicking),
+        names: Rc::new(Zone::default()),
         journal,
         ids: RefCell::new(IdSource::new(0, 0)),
         buffers: Default::default(),

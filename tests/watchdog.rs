@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use ringpost::control::client::Client;
 use ringpost::control::desk::{self, Lines};
+use ringpost::control::names::Resolver;
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::directory::{Answer, Listed};
 use ringpost::io::handover::Doorbell;
@@ -62,7 +63,8 @@ impl Bench {
         let hogs = (0..3).map(|_| spawn_hog(stop.clone())).collect();
         let doorbell = Arc::new(Doorbell::new(false).expect("an eventfd"));
         let lines = Arc::new(Lines::new([doorbell.clone()]).expect("an eventfd"));
-        control.spawn(desk::serve(lines.clone(), Arc::new(Listed::default())));
+        let (directory, names) = (Arc::new(Listed::default()), Arc::new(Resolver::nobody()));
+        control.spawn(desk::serve(lines.clone(), directory, names));
 
         let setup = CoreSetup {
             name: "shard-0".into(),

@@ -70,8 +70,8 @@ pub struct Configuration {
     pub users: Option<UsersSettings>,
     /// `recipientrewritetable.xml`, if it is there.
     pub rewrites: Option<RewriteSettings>,
-    /// `dnsservice.xml`, if it is there.
-    pub dns: Option<DnsSettings>,
+    /// `dnsservice.xml`, or what counts without it.
+    pub dns: DnsSettings,
     /// `mailrepositorystore.xml`, if it is there.
     pub repositories: Option<RepositorySettings>,
     /// `mailetcontainer.xml`, if it is there.
@@ -242,7 +242,7 @@ fn configuration(
         servers,
         users: users.and_then(|file| usersrepository::read(&file, problems)),
         rewrites: rewrites.and_then(|file| recipientrewritetable::read(&file, problems)),
-        dns: dns.and_then(|file| dnsservice::read(&file, problems)),
+        dns: dns.and_then(|file| dnsservice::read(&file, problems)).unwrap_or_default(),
         repositories,
         container: container.and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, problems)),
         webadmin: webadmin.map(|file| webadmin::read(&file, problems)),

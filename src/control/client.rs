@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::desk::{Lines, Question, Reply, Request};
+use super::desk::{Answered, Asked, Lines, Question, Reply, Request};
+use super::names;
 use crate::directory::{Answer, Directory, Login, Pending, Proof, Scram, Unavailable};
 use crate::io::vitals::Vitals;
 use crate::io::wait::Latch;
@@ -45,14 +46,14 @@ struct State {
 
 struct Open {
     until: Duration,
-    answer: Latch<Result<Told, Unavailable>>,
+    answer: Latch<Result<Told<Answered>, Unavailable>>,
 }
 
 /// A reply, and the number of changes before it.
 #[derive(Clone)]
-struct Told {
+struct Told<R> {
     changes: u64,
-    reply: Reply,
+    reply: R,
 }
 
 /// Answers, each with the time until which it is believed; all are from after the same number of changes.
@@ -64,8 +65,8 @@ struct Remembered {
     senders: Answers<(Username, Mailbox), bool>,
 }
 
-/// At most [`REMEMBERED`] answers of one kind.
-struct Answers<K, V>(HashMap<K, (V, Duration)>);
+/// Answers of one kind, as many as are put among at most.
+pub(super) struct Answers<K, V>(HashMap<K, (V, Duration)>);
 
 impl<K, V> Default for Answers<K, V> {
     fn default() -> Answers<K, V> {
@@ -74,12 +75,17 @@ impl<K, V> Default for Answers<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Answers<K, V> {
-    fn get(&self, key: &K, now: Duration) -> Option<V> {
+    pub(super) fn get(&self, key: &K, now: Duration) -> Option<V> {
         self.0.get(key).filter(|(_, until)| *until > now).map(|(answer, _)| answer.clone())
     }
 
     fn put(&mut self, key: K, answer: V, until: Duration) {
-        if self.0.len() >= REMEMBERED {
+        self.put_among(REMEMBERED, key, answer, until);
+    }
+
+    /// Remembers it; where there are `most` already they go, for most of them are past.
+    pub(super) fn put_among(&mut self, most: usize, key: K, answer: V, until: Duration) {
+        if self.0.len() >= most {
             self.0.clear();
         }
         self.0.insert(key, (answer, until));
@@ -134,7 +140,32 @@ impl Client {
         Ok(answer)
     }
 
-    async fn put(&self, question: Question, patience: Duration) -> Result<Told, Unavailable> {
+    /// The core's coarse clock.
+    pub(super) fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    /// Asks the DNS.
+    pub(super) async fn ask_name(
+        &self,
+        question: names::Question,
+        patience: Duration,
+    ) -> Result<names::answer::Told, Unavailable> {
+        match self.send(Asked::Name(question), patience).await?.reply {
+            Answered::Name(told) => Ok(told),
+            Answered::Directory(_) => Err(Unavailable),
+        }
+    }
+
+    async fn put(&self, question: Question, patience: Duration) -> Result<Told<Reply>, Unavailable> {
+        let Told { changes, reply } = self.send(Asked::Directory(question), patience).await?;
+        match reply {
+            Answered::Directory(reply) => Ok(Told { changes, reply }),
+            Answered::Name(_) => Err(Unavailable),
+        }
+    }
+
+    async fn send(&self, question: Asked, patience: Duration) -> Result<Told<Answered>, Unavailable> {
         let state = &self.0;
         if state.open.borrow().len() >= OPEN {
             return Err(Unavailable);
@@ -157,7 +188,7 @@ impl Client {
         Box::pin(async move { take(self.put(question, PATIENCE).await?.reply).ok_or(Unavailable) })
     }
 
-    fn close(&self, ticket: u64, answer: Result<Told, Unavailable>) {
+    fn close(&self, ticket: u64, answer: Result<Told<Answered>, Unavailable>) {
         if let Some(open) = self.0.open.borrow_mut().remove(&ticket) {
             self.0.vitals.done();
             open.answer.set(answer);
@@ -288,7 +319,8 @@ mod tests {
         let request = lines.requests.take().expect("it is asked");
         let changes = lines.changes();
         between();
-        let response = Response { ticket: request.ticket, changes, reply: Ok(Reply::IsLocal(true)) };
+        let response =
+            Response { ticket: request.ticket, changes, reply: Ok(Answered::Directory(Reply::IsLocal(true))) };
         lines.responses[0].give(response).expect("there is room");
         client.take_answers();
         (block_on(asked), 1)

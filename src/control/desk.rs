@@ -8,6 +8,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Semaphore;
 
+use super::names::answer::Told;
+use super::names::{self, Resolver};
 use crate::directory::{Answer, Listed, Login, Proof, Scram, Unavailable};
 use crate::io::handover::{Doorbell, Handover};
 use crate::mail::{Domain, Mailbox, Username};
@@ -15,10 +17,29 @@ use crate::mail::{Domain, Mailbox, Username};
 /// Questions that may wait at the desk; a core that finds no place treats the directory as unavailable.
 const WAITING: usize = 4096;
 
-/// Questions that are being answered at a time; the next one has to wait at the desk.
+/// Questions to the directory that are being answered at a time; the next one has to wait at the desk. Those to the DNS, which may
+/// take long, have places of their own (in [`Resolver`]), and there are no more of them than all cores may have open.
 const ANSWERING: usize = 1024;
 
 /// What a core asks.
+#[derive(Debug)]
+pub enum Asked {
+    /// The directory.
+    Directory(Question),
+    /// The DNS.
+    Name(names::Question),
+}
+
+/// What it is answered, by whom it asked.
+#[derive(Clone, Debug)]
+pub enum Answered {
+    /// The directory.
+    Directory(Reply),
+    /// The DNS.
+    Name(Told),
+}
+
+/// What a core asks the directory.
 #[derive(Debug)]
 pub enum Question {
     /// What is to be said of this recipient?
@@ -35,7 +56,7 @@ pub enum Question {
     IsLocal(Domain),
 }
 
-/// What it is answered: each to the question of its name.
+/// What the directory answers: each to the question of its name.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// To [`Question::Recipient`].
@@ -66,7 +87,7 @@ pub struct Request {
     /// Names the question in its answer.
     pub ticket: u64,
     /// What it asks.
-    pub question: Question,
+    pub question: Asked,
 }
 
 /// The answer to a question on its way.
@@ -76,8 +97,8 @@ pub struct Response {
     pub ticket: u64,
     /// Changes of the directory before it was looked at: an answer from before a change is not remembered after it.
     pub changes: u64,
-    /// What the directory says.
-    pub reply: Result<Reply, Unavailable>,
+    /// What is said.
+    pub reply: Result<Answered, Unavailable>,
 }
 
 /// Both directions between the cores and the desk.
@@ -102,6 +123,13 @@ impl Lines {
         Ok(Lines { requests, responses, changes: AtomicU64::new(0), bell })
     }
 
+    /// Gives a core its answer. One so far behind that its line is full will take it for late.
+    fn respond(&self, core: usize, response: Response) {
+        if let Some(responses) = self.responses.get(core) {
+            let _ = responses.give(response);
+        }
+    }
+
     /// Changes of the directory so far.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
@@ -113,8 +141,9 @@ impl Lines {
     }
 }
 
-/// Answers questions for ever. Must run inside a tokio runtime.
-pub async fn serve<A: Answerer>(lines: Arc<Lines>, directory: Arc<A>) -> io::Result<()> {
+/// Answers questions for ever: `directory` those about users and domains, `names` those about the rest of the world. Must run
+/// inside a tokio runtime.
+pub async fn serve<A: Answerer>(lines: Arc<Lines>, directory: Arc<A>, names: Arc<Resolver>) -> io::Result<()> {
     // SAFETY: `lines` keeps the descriptor open for longer than `bell` lives, which never gives it away.
     let bell = unsafe { AsyncFd::register_with_interest(lines.bell.descriptor(), Interest::READABLE) }?;
     let places = Arc::new(Semaphore::new(ANSWERING));
@@ -123,23 +152,28 @@ pub async fn serve<A: Answerer>(lines: Arc<Lines>, directory: Arc<A>) -> io::Res
         lines.bell.drain();
         lines.bell.answer();
         while let Some(request) = lines.requests.take() {
-            let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-            let (lines, directory) = (lines.clone(), directory.clone());
-            tokio::spawn(async move {
-                answer(&lines, &*directory, request).await;
-                drop(place);
-            });
+            let Request { core, ticket, question } = request;
+            let lines = lines.clone();
+            match question {
+                Asked::Directory(question) => {
+                    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+                    let directory = directory.clone();
+                    tokio::spawn(async move {
+                        let changes = lines.changes();
+                        let reply = directory.answer(question).await.map(Answered::Directory);
+                        lines.respond(core, Response { ticket, changes, reply });
+                        drop(place);
+                    });
+                }
+                Asked::Name(question) => {
+                    let names = names.clone();
+                    tokio::spawn(async move {
+                        let told = names.answer(&question).await;
+                        lines.respond(core, Response { ticket, changes: 0, reply: Ok(Answered::Name(told)) });
+                    });
+                }
+            }
         }
-    }
-}
-
-async fn answer<A: Answerer>(lines: &Lines, directory: &A, request: Request) {
-    let Request { core, ticket, question } = request;
-    let changes = lines.changes();
-    let reply = directory.answer(question).await;
-    if let Some(responses) = lines.responses.get(core) {
-        // A core so far behind that its line is full will take the answer for late.
-        let _ = responses.give(Response { ticket, changes, reply });
     }
 }
 

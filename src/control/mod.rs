@@ -11,6 +11,7 @@ pub mod directory;
 pub mod hashing;
 pub mod journal;
 pub mod logger;
+pub mod names;
 pub mod random;
 pub mod signals;
 pub mod space;

@@ -14,6 +14,7 @@ use super::patience::Patience;
 use super::spooler::Spooler;
 use crate::config::server::tls::TlsStart;
 use crate::control::journal::{Field, Journal, Level};
+use crate::delivery::Names;
 use crate::directory::Directory;
 use crate::hook::Chain;
 use crate::io::Machine;
@@ -32,6 +33,8 @@ pub struct Core<M: Machine> {
     pub spooler: Spooler<M>,
     /// Who is known here.
     pub directory: Rc<dyn Directory>,
+    /// Who takes mail elsewhere.
+    pub names: Rc<dyn Names>,
     /// What an operator reads.
     pub journal: Rc<Journal>,
     /// Names for messages and sessions.

@@ -13,6 +13,7 @@ use super::directory;
 use super::error::{Error, start_error};
 use super::figures::Figures;
 use super::holdings::{Bound, Directories, Listeners};
+use super::names;
 use super::placement::{Placement, adopted, log_name};
 use super::report::{Report, ShardReport};
 use super::serve::now;
@@ -118,7 +119,8 @@ impl Fleet {
         let common = Common::new(configuration)?;
         let logger = Logger::start(readers, log_format(configuration), io::stderr()).map_err(start_error("the log"))?;
         let keeper = directory::open(configuration, lines.clone(), control)?;
-        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(keeper.clone())));
+        let resolver = control.block_on(async { names::open(configuration) })?;
+        let desk = control.spawn(desk::serve(lines.clone(), Arc::new(keeper.clone()), resolver));
         // Where it fails nobody hears an answer, and each question says so after a while.
         control.spawn(errands::serve(errands.clone()));
         let watched = equipment.iter().enumerate().map(|(number, equipment)| {
@@ -289,6 +291,7 @@ fn start_shard(
         timeouts: timeouts(&ringpost.timeouts),
         grace: ringpost.shutdown_grace,
         lines,
+        one_address_each: common.configuration.dns.single_ip_per_mx,
         journal,
         stop: stop.clone(),
         figures: figures.clone(),

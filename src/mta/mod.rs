@@ -22,6 +22,7 @@ mod holdings;
 mod input;
 pub mod journey;
 pub mod login;
+mod names;
 pub mod pace;
 pub mod patience;
 pub mod placement;

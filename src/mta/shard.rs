@@ -24,6 +24,7 @@ use crate::control::certificates::News;
 use crate::control::client::Client;
 use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
+use crate::control::names::client::NameClient;
 use crate::control::space::LogWatch;
 use crate::delivery::repository::Repositories;
 use crate::hook::Chain;
@@ -98,6 +99,8 @@ pub struct Plan {
     pub grace: Duration,
     /// To the control plane.
     pub lines: Arc<Lines>,
+    /// Of hosts that have several addresses one alone is tried.
+    pub one_address_each: bool,
     /// To the log.
     pub journal: Journal,
     /// Set, and the doorbell rung, when it is to stop.
@@ -178,6 +181,7 @@ impl Shard {
             spool,
             spooler,
             directory: Rc::new(client.clone()),
+            names: Rc::new(NameClient::new(client.clone(), plan.one_address_each)),
             journal,
             ids: RefCell::new(IdSource::new(plan.number, newest)),
             buffers: Buffers::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ringpost::control::journal::{Level, Reader, ring};
 use ringpost::delivery::Retry;
+use ringpost::delivery::names::Zone;
 use ringpost::directory::Listed;
 use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::io::sim::{ClientEnd, Random, SimMachine, World};
@@ -137,6 +138,7 @@ impl Host {
             spool: opened.spool,
             spooler,
             directory: Rc::new(directory()),
+            names: Rc::new(Zone::default()),
             journal,
             ids: RefCell::new(IdSource::new(0, opened.newest.map_or(0, |id| id.made_at()))),
             buffers: Default::default(),

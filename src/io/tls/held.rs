@@ -49,6 +49,11 @@ impl Incoming {
         self.fresh
     }
 
+    /// Something is to be looked at although nothing was received.
+    pub(super) fn look(&mut self) {
+        self.fresh = true;
+    }
+
     pub(super) fn note_processed(&mut self) {
         self.fresh = false;
         self.release_if_empty();

@@ -1,8 +1,10 @@
 //! TLS over any [`Stream`](super::Stream): rustls driven by hand, so that an idle connection holds no buffer.
 //!
-//! `stream` is the connection, `transport` a connection that may or may not be in TLS, `identity` what the server shows of
+//! `stream` is the connection, at either end, `client` whom we believe at the other one, `transport` a connection that may or may not be in TLS, `identity` what a server shows of
 //! itself, `settings` how it speaks, `tickets` what lets clients resume. Nothing here reads a file or waits for another core.
 
+mod client;
+mod end;
 mod end_point;
 mod exporter;
 mod held;
@@ -15,11 +17,12 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use client::{ClientTls, ClientTlsConfig, Verification};
 pub use identity::{Identities, Identity, IdentityError};
 pub use settings::{Tickets, TlsSettings, roots, server_config};
-pub use stream::TlsStream;
+pub use stream::{ClientStream, TlsStream};
 pub use tickets::{TicketKey, TicketKeys, use_ticket_keys};
 pub use transport::Transport;
 
-pub use rustls::ServerConfig;
 pub use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+pub use rustls::{RootCertStore, ServerConfig};

@@ -19,6 +19,9 @@ use crate::mail::{CipherSuite, TlsVersion};
 const GROUPS: [&'static dyn SupportedKxGroup; 4] =
     [kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
 
+/// The versions that are spoken where no others are named.
+pub(super) static TLS_VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
 /// How a server speaks TLS.
 #[derive(Debug)]
 pub struct TlsSettings {
@@ -90,7 +93,7 @@ pub fn roots(certificates: Vec<CertificateDer<'static>>) -> RootCertStore {
 }
 
 /// The provider with these cipher suites; with all where there are none.
-fn provider(suites: &[CipherSuite]) -> CryptoProvider {
+pub(super) fn provider(suites: &[CipherSuite]) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = GROUPS.to_vec();
     if !suites.is_empty() {

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustls::ServerConfig;
-use rustls::server::ServerConnectionData;
+use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffic};
 
+use super::client::ClientTls;
+use super::end::End;
 use super::end_point::take_shown;
 use super::exporter::take_binding;
 use super::held::{HANDSHAKE, Incoming, Outgoing, Plain, RECORD};
@@ -32,10 +34,10 @@ const UNSENT: usize = 64 * 1024;
 /// Reads in a row that bring nothing for the caller before others have their turn.
 const TURNS: u32 = 16;
 
-/// The server's end of a connection in TLS.
-pub struct TlsStream<S> {
+/// One end of a connection in TLS: the server's, or the client's.
+pub struct TlsStream<S, E = UnbufferedServerConnection> {
     inner: S,
-    tls: UnbufferedServerConnection,
+    tls: E,
     incoming: Incoming,
     outgoing: Outgoing,
     /// Decrypted and not fetched.
@@ -47,14 +49,14 @@ pub struct TlsStream<S> {
     end_point: Option<EndPoint>,
 }
 
-/// What encrypts.
-type Writer<'c> = WriteTraffic<'c, ServerConnectionData>;
+/// The client's end.
+pub type ClientStream<S> = TlsStream<S, UnbufferedClientConnection>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Handshake,
     Open,
-    /// The client has said that it will send nothing more.
+    /// The peer has said that it will send nothing more.
     PeerClosed,
     /// Nothing can be read or written any more.
     Failed,
@@ -63,11 +65,11 @@ enum State {
 /// What came of processing what was received.
 #[derive(Debug)]
 enum Progress {
-    /// Nothing more can be done without more from the client.
+    /// Nothing more can be done without more from the peer.
     Hungry,
     /// So many octets were decrypted.
     Plain(usize),
-    /// The client has closed its side.
+    /// The peer has closed its side.
     Closed,
 }
 
@@ -77,21 +79,29 @@ impl<S: Stream> TlsStream<S> {
         let tls = UnbufferedServerConnection::new(config).map_err(broken)?;
         let mut incoming = Incoming::default();
         incoming.put(received)?;
+        Ok(TlsStream::over(inner, tls, incoming))
+    }
+}
+
+impl<S: Stream> ClientStream<S> {
+    /// Over a connection on which the server waits for TLS. What it sent before in the clear is not TLS, and must be gone.
+    pub fn client(inner: S, tls: &ClientTls) -> io::Result<ClientStream<S>> {
+        let tls = tls.connection().map_err(broken)?;
+        let mut incoming = Incoming::default();
+        // The first word is the client's.
+        incoming.look();
+        Ok(TlsStream::over(inner, tls, incoming))
+    }
+}
+
+impl<S: Stream, E: End> TlsStream<S, E> {
+    fn over(inner: S, tls: E, incoming: Incoming) -> TlsStream<S, E> {
         let (outgoing, plain) = (Outgoing::default(), Plain::default());
-        Ok(TlsStream {
-            inner,
-            tls,
-            incoming,
-            outgoing,
-            plain,
-            state: State::Handshake,
-            owed: 0,
-            exporter: None,
-            end_point: None,
-        })
+        let state = State::Handshake;
+        TlsStream { inner, tls, incoming, outgoing, plain, state, owed: 0, exporter: None, end_point: None }
     }
 
-    /// Does the handshake as far as it goes. After an error nothing can be sent any more; the client was told, if it reads.
+    /// Does the handshake as far as it goes. After an error nothing can be sent any more; the peer was told, if it reads.
     pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..TURNS {
             if self.state != State::Handshake {
@@ -104,7 +114,7 @@ impl<S: Stream> TlsStream<S> {
                 self.end_point = take_shown().or(self.end_point);
                 let progress = progress?;
                 match progress {
-                    _ if !self.tls.is_handshaking() => self.state = State::Open,
+                    _ if !self.tls.common().is_handshaking() => self.state = State::Open,
                     Progress::Closed => return self.fail(io::ErrorKind::UnexpectedEof.into(), context),
                     Progress::Hungry | Progress::Plain(_) => self.incoming.note_processed(),
                 }
@@ -123,8 +133,8 @@ impl<S: Stream> TlsStream<S> {
 
     /// What the connection is secured with, once the handshake is done.
     pub fn secured_with(&self) -> Option<Tls> {
-        let version = TlsVersion::numbered(self.tls.protocol_version()?.into())?;
-        let cipher = CipherSuite::numbered(self.tls.negotiated_cipher_suite()?.suite().into())?;
+        let version = TlsVersion::numbered(self.tls.common().protocol_version()?.into())?;
+        let cipher = CipherSuite::numbered(self.tls.common().negotiated_cipher_suite()?.suite().into())?;
         Some(Tls { version, cipher })
     }
 
@@ -140,12 +150,12 @@ impl<S: Stream> TlsStream<S> {
 
     /// How the keys were agreed on, by the group's name.
     pub fn key_exchange(&self) -> String {
-        self.tls.negotiated_key_exchange_group().map_or(String::new(), |group| format!("{:?}", group.name()))
+        self.tls.common().negotiated_key_exchange_group().map_or(String::new(), |group| format!("{:?}", group.name()))
     }
 
     /// Whether an earlier session was resumed.
     pub fn is_resumed(&self) -> bool {
-        self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+        self.tls.common().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
     /// Octets held for this connection beside what TLS itself needs.
@@ -166,7 +176,7 @@ impl<S: Stream> TlsStream<S> {
 
     fn try_process(&mut self, to: &mut [u8]) -> io::Result<Progress> {
         loop {
-            let status = self.tls.process_tls_records(self.incoming.unused());
+            let status = self.tls.process(self.incoming.unused());
             let mut used = status.discard;
             let state = match status.state {
                 Ok(state) => state,
@@ -215,8 +225,8 @@ impl<S: Stream> TlsStream<S> {
     fn fail<T>(&mut self, error: io::Error, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         self.state = State::Failed;
         // Only an alert that waits is of interest: what was received is not looked at again.
-        while self.tls.wants_write() {
-            match self.tls.process_tls_records(self.incoming.unused()).state {
+        while self.tls.common().wants_write() {
+            match self.tls.process(self.incoming.unused()).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let _ = self.outgoing.encode(OVERHEAD, |room| data.encode(room).map_err(room_for_handshake));
                 }
@@ -233,10 +243,10 @@ impl<S: Stream> TlsStream<S> {
     fn encrypt(
         &mut self,
         room: usize,
-        write: impl Fn(&mut Writer<'_>, &mut [u8]) -> Result<usize, EncryptError>,
+        write: impl Fn(&mut WriteTraffic<'_, E::Data>, &mut [u8]) -> Result<usize, EncryptError>,
     ) -> io::Result<()> {
         loop {
-            let status = self.tls.process_tls_records(self.incoming.unused());
+            let status = self.tls.process(self.incoming.unused());
             let mut used = status.discard;
             let mut written = false;
             match status.state.map_err(broken)? {
@@ -313,7 +323,7 @@ impl<S: Stream> TlsStream<S> {
     }
 }
 
-impl<S: Stream> Stream for TlsStream<S> {
+impl<S: Stream, E: End> Stream for TlsStream<S, E> {
     /// `Ok(0)` is a close_notify. A connection that ends without one is an error (RFC 8446 §6.1): what is missing may have been cut off.
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let kept = self.plain.fetch(buffer);
@@ -399,7 +409,7 @@ impl<S: Stream> Stream for TlsStream<S> {
         if matches!(self.state, State::Open | State::PeerClosed) {
             let mut context = Context::from_waker(Waker::noop());
             if self.encrypt(OVERHEAD, |traffic, room| traffic.queue_close_notify(room)).is_ok() {
-                // A client that does not read is not waited for.
+                // A peer that does not read is not waited for.
                 let _ = self.poll_flush(&mut context);
             }
             self.state = State::Failed;

@@ -16,6 +16,8 @@ use super::*;
 use crate::io::Stream;
 use crate::mail::TlsVersion;
 
+mod client;
+
 /// One direction of a pipe.
 #[derive(Clone, Default)]
 struct Pipe(Rc<RefCell<VecDeque<u8>>>);

@@ -6,15 +6,18 @@ use std::task::{Context, Poll};
 
 use rustls::ServerConfig;
 
-use super::TlsStream;
+use super::{ClientStream, ClientTls, TlsStream};
 use crate::io::Stream;
+use crate::mail::Tls;
 
 /// A connection in clear, or in TLS.
 pub enum Transport<S> {
     /// In clear.
     Plain(S),
-    /// In TLS, or on the way there.
+    /// In TLS, or on the way there: we are the server.
     Tls(Box<TlsStream<S>>),
+    /// The same: we are the client.
+    Client(Box<ClientStream<S>>),
     /// Gone: TLS could not even be begun.
     Gone,
 }
@@ -31,19 +34,41 @@ impl<S: Stream> Transport<S> {
         }
     }
 
+    /// Leaves the clear for good, as the client; nothing may have been received that was not used. [`Transport::poll_handshake`]
+    /// comes next.
+    pub fn begin_tls_as_client(&mut self, tls: &ClientTls) -> io::Result<()> {
+        match std::mem::replace(self, Transport::Gone) {
+            Transport::Plain(stream) => {
+                *self = Transport::Client(Box::new(ClientStream::client(stream, tls)?));
+                Ok(())
+            }
+            _ => Err(io::Error::other("TLS is there already")),
+        }
+    }
+
     /// Does the handshake as far as it goes.
     pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Transport::Tls(stream) => stream.poll_handshake(context),
+            Transport::Client(stream) => stream.poll_handshake(context),
             _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
-    /// The TLS, where there is some.
+    /// The TLS of the server's end, where there is some.
     pub fn tls(&self) -> Option<&TlsStream<S>> {
         match self {
             Transport::Tls(stream) => Some(stream),
             _ => None,
+        }
+    }
+
+    /// What the connection is secured with, whichever end is ours.
+    pub fn secured_with(&self) -> Option<Tls> {
+        match self {
+            Transport::Tls(stream) => stream.secured_with(),
+            Transport::Client(stream) => stream.secured_with(),
+            Transport::Plain(_) | Transport::Gone => None,
         }
     }
 }
@@ -53,6 +78,7 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(stream) => stream.poll_read(context, buffer),
             Transport::Tls(stream) => stream.poll_read(context, buffer),
+            Transport::Client(stream) => stream.poll_read(context, buffer),
             Transport::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -61,6 +87,7 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(stream) => stream.read_now(buffer),
             Transport::Tls(stream) => stream.read_now(buffer),
+            Transport::Client(stream) => stream.read_now(buffer),
             Transport::Gone => 0,
         }
     }
@@ -69,6 +96,7 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(stream) => stream.poll_write(context, buffer),
             Transport::Tls(stream) => stream.poll_write(context, buffer),
+            Transport::Client(stream) => stream.poll_write(context, buffer),
             Transport::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -77,6 +105,7 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(stream) => stream.shutdown(),
             Transport::Tls(stream) => stream.shutdown(),
+            Transport::Client(stream) => stream.shutdown(),
             Transport::Gone => {}
         }
     }
