@@ -42,6 +42,12 @@ fn the_shipped_ringpost_xml_says_the_defaults() {
 }
 
 #[test]
+fn the_shipped_dnsservice_xml_says_the_defaults() {
+    let shipped = right(&with("dnsservice", include_str!("../conf/dnsservice.xml"))).dns;
+    assert_eq!(shipped, right(&sources()).dns);
+}
+
+#[test]
 fn every_key_of_ringpost_xml_is_in_the_shipped_file() {
     let shipped = include_str!("../conf/ringpost.xml");
     for key in [

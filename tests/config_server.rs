@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::reading::{LMTP, SMTP, addresses, lmtp, problems_of, read, right, smtp, told, with};
 use ringpost::config::{CoreHandlers, Position, Severity, value};
 use ringpost::hook::TableCheck;
+use ringpost::smtp::server::settings::Extensions;
 
 #[test]
 fn every_key_of_a_server_counts() {
@@ -145,6 +146,32 @@ fn the_strictest_check_of_the_rewrite_table_counts() {
 }
 
 /// What protects is an error where it asks for something, and nothing at all where it does not.
+#[test]
+fn each_hook_of_an_extension_turns_it_on_and_no_other() {
+    let with_hook = |class: &str| {
+        let handler = format!("<handlerchain><handler class='org.apache.james.smtpserver.{class}'/>");
+        right(&with("smtpserver", &SMTP.replace("<handlerchain>", &handler))).servers[0].handlers.extensions
+    };
+    let none = Extensions::default();
+    assert_eq!(right(&with("smtpserver", SMTP)).servers[0].handlers.extensions, none);
+    for (on, hooks) in [
+        (Extensions { dsn: true, ..none }, &["EhloHook", "MailParameterHook", "RcptParameterHook", "MessageHook"][..]),
+        (Extensions { future_release: true, ..none }, &["EHLOHook", "MailParameterHook"]),
+        (Extensions { mt_priority: true, ..none }, &["EhloHook", "ParameterHook", "MessageHook"]),
+        (Extensions { require_tls: true, ..none }, &["EhloHook", "ParameterHook", "MessageHook"]),
+    ] {
+        let package = match (on.dsn, on.future_release, on.mt_priority) {
+            (true, ..) => "dsn.DSN",
+            (_, true, _) => "futurerelease.FutureRelease",
+            (_, _, true) => "priority.SmtpMtPriority",
+            _ => "tls.SmtpRequireTls",
+        };
+        for hook in hooks {
+            assert_eq!(with_hook(&format!("{package}{hook}")), on, "{package}{hook}");
+        }
+    }
+}
+
 #[test]
 fn what_protects_is_never_left_out_in_silence() {
     let asks = [

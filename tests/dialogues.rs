@@ -4,7 +4,8 @@
 mod common;
 
 use common::dialogue::{Dialogue, Exchange, difference, files, lines};
-use common::driver::{Driver, Message};
+use common::driver::{Driver, Message, NOW};
+use ringpost::mail::{Dsn, Ret};
 
 /// What a replay left behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,4 +119,21 @@ fn envelopes_are_those_agreed_on() {
     let message = messages("smtputf8").remove(0);
     assert!(message.envelope.smtputf8 && message.content.eight_bit);
     assert_eq!(message.envelope.reverse_path.to_string(), "jos\u{e9}@b\u{fc}cher.example");
+}
+
+#[test]
+fn what_a_sender_asks_for_stands_in_the_envelope_of_that_mail_alone() {
+    let reports = messages("dsn");
+    let envelope = &reports[0].envelope;
+    let dsn = Dsn { envelope_id: Some("QQ314159+2B".into()), ret: Some(Ret::Headers) };
+    assert_eq!(envelope.dsn, dsn);
+    assert_eq!(envelope.original(0), Some("rfc822;bob+2Bx@example.org"));
+    let notify = [0, 1, 2].map(|place| envelope.notify(place).to_string());
+    assert_eq!(notify, ["SUCCESS,FAILURE", "NEVER", "FAILURE,DELAY"]);
+    assert!(reports[1].envelope.notes.is_empty() && reports[1].envelope.dsn == Dsn::default());
+    let of = |name| messages(name).into_iter().map(|message| message.envelope).collect::<Vec<_>>();
+    let held: Vec<_> = of("future-release").iter().map(|envelope| envelope.hold_until).collect();
+    assert_eq!(held, [Some(NOW + 3_600_000_000), None]);
+    assert_eq!(of("mt-priority").iter().map(|envelope| envelope.priority).collect::<Vec<_>>(), [-4, 0]);
+    assert!(of("require-tls").iter().all(|envelope| envelope.require_tls));
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use common::client::Client;
 use common::dialogue::{Dialogue, Exchange, Setup, difference, files, lines};
 use common::process::{Conf, Home, Process, Server};
+use ringpost::smtp::server::settings::Extensions;
 use socket2::{Domain, Socket, Type};
 
 /// Dialogues that no configuration brings about over loopback, and why.
@@ -64,6 +65,17 @@ fn server(setup: &Setup) -> Server {
     if !setup.disabled_features.is_empty() {
         let words: Vec<&str> = setup.disabled_features.iter().map(|feature| feature.keyword()).collect();
         server = server.with("disabledFeatures", &words.join("\n"));
+    }
+    let Extensions { dsn, future_release, mt_priority, require_tls } = setup.extensions;
+    for (is_on, hook) in [
+        (dsn, "dsn.DSNRcptParameterHook"),
+        (future_release, "futurerelease.FutureReleaseEHLOHook"),
+        (mt_priority, "priority.SmtpMtPriorityMessageHook"),
+        (require_tls, "tls.SmtpRequireTlsEhloHook"),
+    ] {
+        if is_on {
+            server = server.with_handler(hook);
+        }
     }
     if let Some(always) = setup.auth_always {
         let announce = if always { "always" } else { "forUnauthorizedAddresses" };

@@ -12,7 +12,7 @@ use ringpost::smtp::line::LineReader;
 use ringpost::smtp::server::{Secured, Session};
 use ringpost::smtp::sasl::Mechanism;
 use ringpost::smtp::server::question::{Authentication, Question, Step, Transfer, Verdict};
-use ringpost::smtp::server::settings::{Auth, Service, Settings};
+use ringpost::smtp::server::settings::{Auth, Extensions, Service, Settings};
 
 fn settings(protocol: Service) -> Settings {
     Settings {
@@ -33,6 +33,7 @@ fn settings(protocol: Service) -> Settings {
         authorized: Networks::default(),
         asks_about_content: true,
         disabled_features: Box::default(),
+        extensions: Extensions { dsn: true, future_release: true, mt_priority: true, require_tls: true },
     }
 }
 

@@ -72,6 +72,74 @@ impl Date {
     }
 }
 
+/// Microseconds since the Unix epoch of a moment as RFC 3339 §5.6 writes it: `2026-08-22T15:44:35.5+02:00`. Years from 1970 to
+/// 9999; a leap second is the second before it.
+pub fn micros_of_rfc3339(text: &str) -> Option<u64> {
+    let octets = text.as_bytes();
+    let number = |from: usize, to: usize| {
+        let digits = octets.get(from..to)?;
+        let is_number = digits.iter().all(u8::is_ascii_digit);
+        is_number.then(|| digits.iter().fold(0, |number, digit| 10 * number + u64::from(digit - b'0')))
+    };
+    let is = |at: usize, wanted: &[u8]| octets.get(at).is_some_and(|octet| wanted.contains(octet));
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let marks = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":");
+    let ranges = year >= 1970 && (1..=12).contains(&month) && hour < 24 && minute < 60 && second <= 60;
+    let days = days_of_month(year, month);
+    if !marks || !ranges || day == 0 || day > days {
+        return None;
+    }
+    let rest = text.get(19..)?;
+    let (fraction, zone) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
+        None => ("0", rest),
+    };
+    if fraction.is_empty() {
+        return None;
+    }
+    let micros =
+        fraction.bytes().chain([b'0'; 6]).take(6).fold(0, |micros, digit| 10 * micros + u64::from(digit - b'0'));
+    let local = days_since_epoch(year, month, day) * SECONDS_A_DAY + hour * 3600 + minute * 60 + second.min(59);
+    let east = seconds_east(zone)?;
+    let seconds = i64::try_from(local).ok()?.checked_sub(east)?;
+    u64::try_from(seconds).ok()?.checked_mul(MICROS_A_SECOND)?.checked_add(micros)
+}
+
+/// `Z`, or how far the clocks are ahead: `+02:00`.
+fn seconds_east(zone: &str) -> Option<i64> {
+    if zone.eq_ignore_ascii_case("Z") {
+        return Some(0);
+    }
+    let octets = zone.as_bytes();
+    let digit = |at: usize| octets.get(at).filter(|octet| octet.is_ascii_digit()).map(|octet| i64::from(octet - b'0'));
+    let (hours, minutes) = (10 * digit(1)? + digit(2)?, 10 * digit(4)? + digit(5)?);
+    let seconds = hours * 3600 + minutes * 60;
+    match (octets[0], octets[3], octets.len()) {
+        (b'+', b':', 6) if hours < 24 && minutes < 60 => Some(seconds),
+        (b'-', b':', 6) if hours < 24 && minutes < 60 => Some(-seconds),
+        _ => None,
+    }
+}
+
+fn days_of_month(year: u64, month: u64) -> u64 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from the Unix epoch to a day of 1970 or later; years are counted from March, as above.
+fn days_since_epoch(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, era_year) = (year / 400, year % 400);
+    let year_day = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * DAYS_AN_ERA + era_year * 365 + era_year / 4 - era_year / 100 + year_day - DAYS_TO_EPOCH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +186,49 @@ mod tests {
     #[test]
     fn the_last_moment_that_can_be_counted_is_a_date() {
         assert_eq!(Date::from_micros(u64::MAX).year, 586_524);
+    }
+
+    #[test]
+    fn moments_are_read_as_they_are_written() {
+        let of = micros_of_rfc3339;
+        assert_eq!(of("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(of("2026-08-22T13:44:35Z"), Some(1_787_406_275 * MICROS_A_SECOND));
+        assert_eq!(of("2026-08-22t15:44:35.25+02:00"), Some(1_787_406_275 * MICROS_A_SECOND + 250_000));
+        assert_eq!(of("2026-08-22 10:14:35.0000009-03:30"), Some(1_787_406_275 * MICROS_A_SECOND));
+        assert_eq!(of("2016-12-31T23:59:60Z"), of("2016-12-31T23:59:59Z"));
+        for bad in [
+            "",
+            "2026-08-22",
+            "2026-08-22T13:44:35",
+            "2026-08-22T13:44:35.Z",
+            "2026-02-29T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-08-00T00:00:00Z",
+            "2026-08-22T24:00:00Z",
+            "2026-08-22T13:60:00Z",
+            "2026-08-22T13:44:35+2:00",
+            "2026-08-22T13:44:35+24:00",
+            "2026-08-22T13:44:35+02:00x",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+00:01",
+            "2026-08-22T13:44:3\u{e9}Z",
+        ] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read(millis in 0u64..253_402_300_800_000) {
+            let micros = millis * 1000;
+            let written = Date::from_micros(micros).rfc3339().to_string();
+            proptest::prop_assert_eq!(micros_of_rfc3339(&written), Some(micros));
+        }
+
+        #[test]
+        fn any_text_is_read_without_harm(text in "[0-9T:.Z+é -]{0,40}|.{0,40}") {
+            let _ = micros_of_rfc3339(&text);
+        }
     }
 }

@@ -187,7 +187,11 @@ impl<M: Machine> Connection<M> {
         loop {
             let mut rest = self.channel.input();
             let before = rest.len();
-            let step = self.lines.next(&mut rest).map(|line| self.session.receive(line, &mut self.replies));
+            let line = self.lines.next(&mut rest);
+            if line.is_some() && self.session.needs_time() {
+                self.session.tell_time(self.core.machine.wall_clock());
+            }
+            let step = line.map(|line| self.session.receive(line, &mut self.replies));
             let used = before - rest.len();
             self.channel.consume(used);
             if let Some(step) = step {
@@ -484,7 +488,7 @@ impl<M: Machine> Connection<M> {
             });
             return self.session.delivered(results.collect(), &mut self.replies);
         }
-        self.core.spool.schedule(id, 0);
+        self.core.spool.schedule(id, envelope.hold_until.unwrap_or(0));
         self.session.stored(Ok(Proof::Spooled(committed)), &mut self.replies)
     }
 

@@ -32,6 +32,7 @@ pub fn session_settings(configuration: &Configuration, server: &ServerSettings) 
         authorized: server.authorized_addresses.clone(),
         asks_about_content: server.identity != IdentityMode::Disabled,
         disabled_features: server.disabled_features.as_slice().into(),
+        extensions: server.handlers.extensions,
     }
 }
 

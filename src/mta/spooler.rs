@@ -171,6 +171,11 @@ impl<M: Machine> Spooler<M> {
                 return Vec::new();
             }
         };
+        if let Some(until) = self.held_until(&stored).filter(|_| purpose == Purpose::Queue) {
+            guard.armed = false;
+            self.0.spool.schedule(id, until);
+            return Vec::new();
+        }
         let recipients = &stored.message.envelope.recipients;
         let pending = stored.progress.pending();
         let places = pending.iter().map(|pending| pending.place);
@@ -199,6 +204,12 @@ impl<M: Machine> Spooler<M> {
         self.resolve(id, &outcomes).await;
         fates.sort_by_key(|(place, _)| *place);
         fates.into_iter().map(|(_, fate)| fate).collect()
+    }
+
+    /// Until when its sender wants a message held, if that is not past (RFC 4865 §4.3): not even the operator who flushes the
+    /// queue lets it go before.
+    fn held_until(&self, stored: &Stored) -> Option<u64> {
+        stored.message.envelope.hold_until.filter(|until| *until > self.0.machine.wall_clock())
     }
 
     /// Throws the mail away for one recipient. A client that waits is told that it failed, for it may not be told that it is in a

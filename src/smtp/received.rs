@@ -33,9 +33,17 @@ pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, 
 fn recipient(envelope: &Envelope, named: &[Mailbox]) -> impl Display {
     fmt::from_fn(move |f| match named {
         // A recipient that a message without SMTPUTF8 cannot name is left out.
-        [recipient] if recipient.is_ascii() || envelope.smtputf8 => write!(f, "\r\n\tfor <{recipient}>; "),
-        _ => f.write_str(";\r\n\t"),
+        [recipient] if recipient.is_ascii() || envelope.smtputf8 => {
+            write!(f, "\r\n\tfor <{recipient}>{}; ", priority(envelope))
+        }
+        _ => write!(f, "{};\r\n\t", priority(envelope)),
     })
+}
+
+/// The clause that tells of a priority other than the usual one (RFC 6710 §3.6).
+fn priority(envelope: &Envelope) -> impl Display {
+    let priority = envelope.priority;
+    fmt::from_fn(move |f| if priority == 0 { Ok(()) } else { write!(f, " PRIORITY {priority}") })
 }
 
 /// The line that says what the connection was secured with, if it was.
@@ -111,6 +119,15 @@ mod tests {
             deliver_by: None,
             priority: 0,
         }
+    }
+
+    #[test]
+    fn a_priority_is_told() {
+        let mut envelope = envelope("192.0.2.1:25", "client", &["you@example.org"]);
+        envelope.priority = -4;
+        assert!(written(&envelope).contains("\r\n\tfor <you@example.org> PRIORITY -4; "), "{}", written(&envelope));
+        envelope.recipients.push(Mailbox::parse("me@example.org").unwrap());
+        assert!(written(&envelope).contains(" PRIORITY -4;\r\n\t"), "{}", written(&envelope));
     }
 
     fn written(envelope: &Envelope) -> String {

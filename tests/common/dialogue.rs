@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use ringpost::hook::{IdentityMode, TableCheck};
 use ringpost::mail::{Network, Networks};
 use ringpost::smtp::sasl::Mechanism;
-use ringpost::smtp::server::settings::Feature;
+use ringpost::smtp::server::settings::{Extensions, Feature};
 
 /// A file, read.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ pub struct Setup {
     pub require_hello: bool,
     pub require_brackets: bool,
     pub disabled_features: Vec<Feature>,
+    pub extensions: Extensions,
     pub start_tls: bool,
     pub socket_tls: bool,
     /// Whether AUTH is announced to all; `None` where there is none.
@@ -101,6 +102,7 @@ impl Default for Setup {
             require_hello: true,
             require_brackets: true,
             disabled_features: Vec::new(),
+            extensions: Extensions::default(),
             start_tls: false,
             socket_tls: false,
             auth_always: None,
@@ -136,6 +138,13 @@ impl Setup {
             "maxLineLength" => self.max_line_octets = value.parse().ok()?,
             "heloEhloEnforcement" => self.require_hello = value.parse().ok()?,
             "addressBracketsEnforcement" => self.require_brackets = value.parse().ok()?,
+            "extension" => match value {
+                "DSN" => self.extensions.dsn = true,
+                "FUTURERELEASE" => self.extensions.future_release = true,
+                "MT-PRIORITY" => self.extensions.mt_priority = true,
+                "REQUIRETLS" => self.extensions.require_tls = true,
+                _ => return None,
+            },
             "disabledFeatures" => self.disabled_features.push(feature(value)?),
             "users" => self.users = value.split(' ').map(String::from).collect(),
             "store" => self.store = Some(value.into()),

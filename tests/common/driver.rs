@@ -65,6 +65,9 @@ pub struct Driver {
     body: BodyScanner,
 }
 
+/// The time in dialogues, in microseconds since the Unix epoch: the beginning of 2026.
+pub const NOW: u64 = 1_767_225_600_000_000;
+
 pub fn settings(setup: &Setup) -> Settings {
     Settings {
         protocol: if setup.lmtp { Service::Lmtp } else { Service::Smtp },
@@ -89,6 +92,7 @@ pub fn settings(setup: &Setup) -> Settings {
         authorized: setup.authorized.clone(),
         asks_about_content: setup.identity != IdentityMode::Disabled,
         disabled_features: setup.disabled_features.as_slice().into(),
+        extensions: setup.extensions,
     }
 }
 
@@ -226,7 +230,10 @@ impl Driver {
             let step = match &mut self.mode {
                 Mode::Closed => return,
                 Mode::Lines => match self.lines.next(&mut rest) {
-                    Some(line) => self.session.receive(line, &mut self.sent),
+                    Some(line) => {
+                        self.session.tell_time(NOW);
+                        self.session.receive(line, &mut self.sent)
+                    }
                     None => return,
                 },
                 _ if rest.is_empty() => return,

@@ -22,11 +22,14 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 pub struct Server {
     pub lmtp: bool,
     pub keys: BTreeMap<String, String>,
+    handlers: Vec<String>,
 }
 
 impl Server {
     fn new(lmtp: bool) -> Server {
-        Server { lmtp, keys: BTreeMap::new() }.with("bind", "127.0.0.1:0").with("helloName", "localhost")
+        Server { lmtp, keys: BTreeMap::new(), handlers: Vec::new() }
+            .with("bind", "127.0.0.1:0")
+            .with("helloName", "localhost")
     }
 
     pub fn smtp() -> Server {
@@ -35,6 +38,12 @@ impl Server {
 
     pub fn lmtp() -> Server {
         Server::new(true)
+    }
+
+    /// With a handler of the package `org.apache.james.smtpserver`.
+    pub fn with_handler(mut self, class: &str) -> Server {
+        self.handlers.push(class.to_owned());
+        self
     }
 
     pub fn with(mut self, key: &str, value: &str) -> Server {
@@ -54,10 +63,14 @@ impl Server {
         }
         xml.push_str(match self.lmtp {
             true => "<handlerchain/>",
-            false => {
-                "<handlerchain><handler class='org.apache.james.smtpserver.fastfail.ValidRcptHandler'/></handlerchain>"
-            }
+            false => "<handlerchain><handler class='org.apache.james.smtpserver.fastfail.ValidRcptHandler'/>",
         });
+        for class in &self.handlers {
+            xml.push_str(&format!("<handler class='org.apache.james.smtpserver.{class}'/>"));
+        }
+        if !self.lmtp {
+            xml.push_str("</handlerchain>");
+        }
         if !self.lmtp && !self.keys.contains_key("verifyIdentity") {
             xml.push_str("<verifyIdentity>disabled</verifyIdentity>");
         }

@@ -21,7 +21,7 @@ use ringpost::mta::core::{Core, Limit, Server};
 use ringpost::mta::gate::Gate;
 use ringpost::mta::login::Logins;
 use ringpost::mta::spooler::{Settings, Spooler};
-use ringpost::smtp::server::settings::{self, Service};
+use ringpost::smtp::server::settings::{self, Extensions, Service};
 use ringpost::spool::{self, Spool};
 
 use super::client::{Manner, send_all};
@@ -318,6 +318,7 @@ fn server(protocol: Service) -> Rc<Server> {
         authorized: Networks::default(),
         asks_about_content: false,
         disabled_features: Box::default(),
+        extensions: Extensions { future_release: true, ..Extensions::default() },
     };
     Rc::new(Server {
         name: format!("{protocol:?}").into(),

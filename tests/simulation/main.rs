@@ -9,6 +9,7 @@ mod cores;
 mod crashes;
 mod damage;
 mod disk_faults;
+mod held;
 mod host;
 mod ledger;
 mod mail;

@@ -8,8 +8,23 @@ const CORE: &str = "it is part of the core commands already, in James too";
 const NO_CHECK: &str = "mail that it would refuse would be taken: remove it";
 const NO_LIMIT: &str = "its limit would not hold: remove it";
 const NO_LIST: &str = "passwords come from the users alone: make them users, and remove it";
-const NOT_ANNOUNCED: &str = "the extension is not announced; clients do without it";
+const DSN: &str = "one of the four turns all of DSN on. What is wrong in RET, ENVID, NOTIFY or ORCPT is refused with 501 (James: let pass, or 451)";
+const FUTURE_RELEASE: &str =
+    "one of the two turns both on. HOLDFOR and HOLDUNTIL together are refused with 501 (James: 554)";
+const MT_PRIORITY: &str = "one of the three turns all on. The priority is kept with the message and told in Received; \
+                           mail is handled in the order in which it comes";
+const REQUIRE_TLS: &str = "one of the three turns all on. Outside of TLS the parameter is refused with 530; \
+                           the header field TLS-Required is not looked at";
 const WITH_PRIORITY: &str = "all mail is handled in the order it comes";
+
+/// The packages of hooks that turn an extension on.
+pub const DSN_HOOKS: &str = "org.apache.james.smtpserver.dsn.";
+/// FUTURERELEASE.
+pub const FUTURE_RELEASE_HOOKS: &str = "org.apache.james.smtpserver.futurerelease.";
+/// MT-PRIORITY.
+pub const MT_PRIORITY_HOOKS: &str = "org.apache.james.smtpserver.priority.";
+/// REQUIRETLS.
+pub const REQUIRE_TLS_HOOKS: &str = "org.apache.james.smtpserver.tls.SmtpRequireTls";
 
 const JMX: &str = "ringpost has no JMX";
 
@@ -84,18 +99,18 @@ pub const SMTP: &[Class] = &[
     ]),
     meaningless("org.apache.james.smtpserver.AddDefaultAttributesMessageHook", CORE),
     meaningless("org.apache.james.smtpserver.SendMailHandler", CORE),
-    later("org.apache.james.smtpserver.dsn.DSNEhloHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.dsn.DSNMailParameterHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.dsn.DSNRcptParameterHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.dsn.DSNMessageHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.futurerelease.FutureReleaseEHLOHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.futurerelease.FutureReleaseMailParameterHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.priority.SmtpMtPriorityEhloHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.priority.SmtpMtPriorityParameterHook", NOT_ANNOUNCED),
-    later("org.apache.james.smtpserver.priority.SmtpMtPriorityMessageHook", NOT_ANNOUNCED),
-    protecting("org.apache.james.smtpserver.tls.SmtpRequireTlsEhloHook", "mail that asks for TLS all the way could not say so: remove it"),
-    protecting("org.apache.james.smtpserver.tls.SmtpRequireTlsParameterHook", "mail that asks for TLS all the way could not say so: remove it"),
-    protecting("org.apache.james.smtpserver.tls.SmtpRequireTlsMessageHook", "mail that asks for TLS all the way could not say so: remove it"),
+    class("org.apache.james.smtpserver.dsn.DSNEhloHook").differently(DSN),
+    class("org.apache.james.smtpserver.dsn.DSNMailParameterHook").differently(DSN),
+    class("org.apache.james.smtpserver.dsn.DSNRcptParameterHook").differently(DSN),
+    class("org.apache.james.smtpserver.dsn.DSNMessageHook").differently(DSN),
+    class("org.apache.james.smtpserver.futurerelease.FutureReleaseEHLOHook").differently(FUTURE_RELEASE),
+    class("org.apache.james.smtpserver.futurerelease.FutureReleaseMailParameterHook").differently(FUTURE_RELEASE),
+    class("org.apache.james.smtpserver.priority.SmtpMtPriorityEhloHook").differently(MT_PRIORITY),
+    class("org.apache.james.smtpserver.priority.SmtpMtPriorityParameterHook").differently(MT_PRIORITY),
+    class("org.apache.james.smtpserver.priority.SmtpMtPriorityMessageHook").differently(MT_PRIORITY),
+    class("org.apache.james.smtpserver.tls.SmtpRequireTlsEhloHook").differently(REQUIRE_TLS),
+    class("org.apache.james.smtpserver.tls.SmtpRequireTlsParameterHook").differently(REQUIRE_TLS),
+    class("org.apache.james.smtpserver.tls.SmtpRequireTlsMessageHook").differently(REQUIRE_TLS),
     protecting("org.apache.james.smtpserver.tls.EnforceMtaSts", "mail in clear would be taken: remove it"),
     later("org.apache.james.smtpserver.tls.TestMtaSts", "it only logs; the log tells nothing of TLS yet"),
     class("org.apache.james.smtpserver.smtputf8.SmtpUtf8EhloHook").differently("SMTPUTF8 is announced and done whether or not the chain names it"),

@@ -7,6 +7,7 @@ use super::server::Protocol;
 use super::value;
 use super::xml::{Attribute, Element, Position};
 use crate::hook::TableCheck;
+use crate::smtp::server::settings::Extensions;
 
 pub mod classes;
 
@@ -39,6 +40,8 @@ pub struct HandlerChain {
     pub handlers: Vec<Handler>,
     /// What the strictest `ValidRcptHandler` of them makes of the rewrite table.
     pub table_check: TableCheck,
+    /// The extensions that their hooks turn on.
+    pub extensions: Extensions,
 }
 
 /// The loaders of core commands, and who may have them.
@@ -65,7 +68,8 @@ pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
         let found = format!("<{}> has no <handlerchain>", server.element.name);
         let advice = "the core handlers are used; James does not start without one";
         server.say(server.element.position, Severity::Warning, found, advice);
-        return HandlerChain { core: standard, handlers: Vec::new(), table_check: TableCheck::default() };
+        let (table_check, extensions) = Default::default();
+        return HandlerChain { core: standard, handlers: Vec::new(), table_check, extensions };
     };
     let core = chain.attribute("coreHandlersPackage").and_then(|package| core(server, package, protocol));
     let written: Vec<&Element> = chain.children.iter().filter(|child| child.name == "handler").collect();
@@ -79,7 +83,19 @@ pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
     }
     let checks = written.iter().filter(|element| class_of(element) == Some(VALID_RCPT));
     let table_check = checks.filter_map(|element| table_check(server, element)).max().unwrap_or_default();
-    HandlerChain { core: core.unwrap_or(standard), handlers, table_check }
+    let extensions = extensions(&handlers);
+    HandlerChain { core: core.unwrap_or(standard), handlers, table_check, extensions }
+}
+
+/// Each extension has several hooks in James, of which each alone is of little use: one of them is enough.
+fn extensions(handlers: &[Handler]) -> Extensions {
+    let has = |hooks: &str| handlers.iter().any(|handler| handler.class.starts_with(hooks));
+    Extensions {
+        dsn: has(classes::DSN_HOOKS),
+        future_release: has(classes::FUTURE_RELEASE_HOOKS),
+        mt_priority: has(classes::MT_PRIORITY_HOOKS),
+        require_tls: has(classes::REQUIRE_TLS_HOOKS),
+    }
 }
 
 fn core(server: &mut Section<'_>, package: &Attribute, protocol: Protocol) -> Option<CoreHandlers> {

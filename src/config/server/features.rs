@@ -9,9 +9,6 @@ use crate::smtp::server::settings::Feature;
 const DEPENDENT: [(Feature, Feature); 2] =
     [(Feature::Chunking, Feature::BinaryMime), (Feature::EightBitMime, Feature::SmtpUtf8)];
 
-/// Words of James that ringpost does not announce, so that leaving them out is done already.
-const NOT_ANNOUNCED: [&str; 4] = ["DSN", "FUTURERELEASE", "MT-PRIORITY", "REQUIRETLS"];
-
 /// Words that protect.
 const KEPT: [&str; 2] = ["AUTH", "STARTTLS"];
 
@@ -46,9 +43,6 @@ fn feature(section: &mut Section<'_>, written: Written<'_>) -> Option<Feature> {
     let word = written.text.to_ascii_uppercase();
     if let Some(feature) = Feature::ALL.into_iter().find(|feature| feature.keyword() == word) {
         return Some(feature);
-    }
-    if NOT_ANNOUNCED.contains(&word.as_str()) {
-        return None;
     }
     let found = format!("disabledFeatures names {:?}", written.text);
     let known = Feature::ALL.into_iter().map(Feature::keyword);

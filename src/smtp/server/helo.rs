@@ -1,6 +1,9 @@
 //! HELO, EHLO (RFC 5321 §4.1.1.1) and LHLO (RFC 2033 §4.1).
 
+use super::parameters::HOLD_SECONDS_MAX;
+use super::settings::Feature;
 use super::{Hello, Session, replies};
+use crate::mail::date::Date;
 use crate::mail::{Protocol, Reply};
 use crate::smtp::{command::Verb, grammar::is_hello_argument};
 
@@ -27,12 +30,40 @@ impl<P> Session<P> {
         }
     }
 
-    /// The extensions that are offered or not, depending on where the session stands.
+    /// The lines that announce what is offered where the session stands.
     fn announced(&self) -> Vec<String> {
-        let mut offers = self.auth_announcement();
+        let disabled = &self.settings.disabled_features;
+        let features = Feature::ALL.into_iter().filter(|feature| !disabled.contains(feature));
+        let mut offers: Vec<String> = features.filter_map(|feature| self.announcement(feature)).collect();
+        offers.extend(self.auth_announcement());
         if self.offers_start_tls() {
             offers.push(Verb::StartTls.name().to_owned());
         }
         offers
+    }
+
+    /// The line that announces an extension, if it is one that can be used here and now.
+    fn announcement(&self, feature: Feature) -> Option<String> {
+        let (settings, keyword) = (&self.settings, feature.keyword());
+        let on = settings.extensions;
+        let is_offered = match feature {
+            // RFC 9422 §4.2 has six digits for it, and no zero.
+            Feature::Limits => (1..=999_999).contains(&settings.max_recipients),
+            Feature::Dsn => on.dsn,
+            Feature::FutureRelease => on.future_release && self.user.is_some(),
+            Feature::MtPriority => on.mt_priority,
+            Feature::RequireTls => on.require_tls && self.is_secure(),
+            _ => true,
+        };
+        let line = match feature {
+            Feature::Size if settings.max_message_octets > 0 => format!("{keyword} {}", settings.max_message_octets),
+            Feature::Limits => format!("{keyword} RCPTMAX={}", settings.max_recipients),
+            Feature::FutureRelease => {
+                let latest = self.now.saturating_add(HOLD_SECONDS_MAX * 1_000_000);
+                format!("{keyword} {HOLD_SECONDS_MAX} {}", Date::from_micros(latest).rfc3339())
+            }
+            _ => keyword.to_owned(),
+        };
+        is_offered.then_some(line)
     }
 }

@@ -28,6 +28,7 @@ mod data;
 mod helo;
 mod mail;
 mod nonsense;
+mod parameters;
 mod rcpt;
 mod recipients;
 mod simple;
@@ -48,7 +49,8 @@ use self::settings::{Service, Settings};
 use super::command::{Command, CommandError, Verb};
 use super::line::Line;
 use crate::mail::{
-    BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, Reply, ReversePath, SessionId, Username,
+    BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, RecipientNote, Reply, ReversePath, SessionId,
+    Username,
 };
 use crate::smtp::sasl::{Exchange, Mechanism};
 
@@ -73,6 +75,8 @@ pub struct Session<P> {
     turn: Turn,
     errors: Errors,
     nonsense: Option<Nonsense>,
+    /// Microseconds since the Unix epoch, as it was told last.
+    now: u64,
     proof: PhantomData<fn(P)>,
 }
 
@@ -90,9 +94,20 @@ struct Transaction {
     recipients: Recipients,
     body: BodyType,
     smtputf8: bool,
+    /// What else was asked for with MAIL; usual mail asks for nothing.
+    asked: Option<Box<Asked>>,
     chunks: Chunks,
     /// The message, once its content is being received.
     message: Option<MessageId>,
+}
+
+/// What may be asked for with MAIL where an extension is there for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Asked {
+    dsn: Dsn,
+    require_tls: bool,
+    hold_until: Option<u64>,
+    priority: i8,
 }
 
 /// What BDAT has brought of a message (RFC 3030 §2).
@@ -130,7 +145,7 @@ enum Turn {
 #[derive(Debug)]
 enum Pending {
     Sender(Transaction),
-    Recipient(Mailbox),
+    Recipient(Mailbox, RecipientNote),
     /// A message whose content has ended.
     Message,
     /// An exchange of AUTH that has ended.
@@ -174,6 +189,7 @@ impl<P> Session<P> {
             turn: Turn::Client,
             errors: Errors::default(),
             nonsense: None,
+            now: 0,
             proof: PhantomData,
             settings,
         }
@@ -182,6 +198,16 @@ impl<P> Session<P> {
     /// Greets the client.
     pub fn open(&mut self, replies: &mut Vec<u8>) -> Step {
         say(replies::banner(&self.settings), replies)
+    }
+
+    /// Whether what a client may say depends on the time, so that the session is to be told it before each line.
+    pub fn needs_time(&self) -> bool {
+        self.settings.extensions.future_release
+    }
+
+    /// Tells the session the time, in microseconds since the Unix epoch.
+    pub fn tell_time(&mut self, now_micros: u64) {
+        self.now = now_micros;
     }
 
     /// Takes the client's next line.
@@ -210,7 +236,7 @@ impl<P> Session<P> {
     /// Takes the answer to [`Step::Ask`].
     pub fn answer(&mut self, verdict: Verdict, replies: &mut Vec<u8>) -> Step {
         let pending = match std::mem::replace(&mut self.turn, Turn::Client) {
-            Turn::Policy(pending @ (Pending::Sender(_) | Pending::Recipient(_) | Pending::Message)) => pending,
+            Turn::Policy(pending @ (Pending::Sender(_) | Pending::Recipient(..) | Pending::Message)) => pending,
             _ => return self.confused(replies),
         };
         let refused = |reply: Reply, usual: fn() -> Reply| if reply.code().refuses() { reply } else { usual() };
@@ -247,9 +273,18 @@ impl<P> Session<P> {
     /// Names the message whose content is about to be received, at `now_micros` microseconds since the Unix epoch, and
     /// gives its envelope. To be called where [`Transfer::is_first`] says so; elsewhere the envelope has no recipients.
     pub fn begin(&mut self, id: MessageId, now_micros: u64) -> Envelope {
+        let client = Client {
+            address: self.client,
+            helo: self.hello.as_ref().map(|hello| hello.name.clone()).unwrap_or_default(),
+            protocol: self.hello.as_ref().map_or(self.protocol_before_hello(), |hello| hello.protocol),
+            tls: self.secured.map(|secured| secured.tls),
+            user: self.user.clone(),
+        };
         let mut none = Transaction::default();
         let transaction = self.transaction.as_mut().unwrap_or(&mut none);
         transaction.message = Some(id);
+        let asked = transaction.asked.as_deref().cloned().unwrap_or_default();
+        let Asked { dsn, require_tls, hold_until, priority } = asked;
         Envelope {
             id,
             session: self.id,
@@ -258,19 +293,13 @@ impl<P> Session<P> {
             recipients: transaction.recipients.targets().to_vec(),
             body: transaction.body,
             smtputf8: transaction.smtputf8,
-            client: Client {
-                address: self.client,
-                helo: self.hello.as_ref().map(|hello| hello.name.clone()).unwrap_or_default(),
-                protocol: self.hello.as_ref().map_or(self.protocol_before_hello(), |hello| hello.protocol),
-                tls: self.secured.map(|secured| secured.tls),
-                user: self.user.clone(),
-            },
-            dsn: Dsn::default(),
-            notes: Vec::new(),
-            require_tls: false,
-            hold_until: None,
+            client,
+            dsn,
+            notes: transaction.recipients.notes(),
+            require_tls,
+            hold_until,
             deliver_by: None,
-            priority: 0,
+            priority,
         }
     }
 
@@ -366,7 +395,7 @@ impl<P> Session<P> {
     fn accept(&mut self, pending: Pending, replies: &mut Vec<u8>) -> Step {
         match pending {
             Pending::Sender(transaction) => say(self.accept_sender(transaction), replies),
-            Pending::Recipient(recipient) => say(self.accept_recipient(recipient), replies),
+            Pending::Recipient(recipient, note) => say(self.accept_recipient(recipient, note), replies),
             Pending::Message => Step::Store,
             Pending::Login | Pending::Keys(_) => self.confused(replies),
         }
@@ -374,8 +403,8 @@ impl<P> Session<P> {
 
     fn accept_rewritten(&mut self, pending: Pending, targets: Vec<Mailbox>, replies: &mut Vec<u8>) -> Step {
         match pending {
-            Pending::Recipient(recipient) if !targets.is_empty() => {
-                say(self.rewrite_recipient(recipient, targets), replies)
+            Pending::Recipient(recipient, note) if !targets.is_empty() => {
+                say(self.rewrite_recipient(recipient, note, targets), replies)
             }
             pending => self.accept(pending, replies),
         }

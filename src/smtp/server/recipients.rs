@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::mail::Mailbox;
+use crate::mail::{Mailbox, RecipientNote};
+
+/// Octets of ORCPTs that a transaction may have: with the recipients themselves they must fit into one record of the spool. A
+/// client that has more parts its recipients over several transactions, as with too many recipients.
+const ORIGINALS_MAX: usize = 256 * 1024;
 
 /// Recipients in the order of the RCPT commands. One that nobody rewrote is its own target, as often as it is named; targets
 /// of rewritten ones are there once.
@@ -12,8 +16,19 @@ pub(super) struct Recipients {
     targets: Vec<Mailbox>,
     /// For each one named, the places of its targets.
     routes: Vec<Route>,
+    /// What was said of the targets, once something was said of one.
+    said: Option<Box<Said>>,
     /// The places of targets, kept once something was rewritten.
     places: HashMap<Mailbox, usize>,
+}
+
+/// What was said of targets.
+#[derive(Debug, Default)]
+struct Said {
+    /// By the targets' places; those behind the last have none.
+    notes: Vec<RecipientNote>,
+    /// Octets of the ORCPTs among them.
+    originals: usize,
 }
 
 #[derive(Debug)]
@@ -47,32 +62,73 @@ impl Recipients {
         &self.targets
     }
 
+    /// What was said of them, one for each; empty where nothing was said of any.
+    pub(super) fn notes(&self) -> Vec<RecipientNote> {
+        let Some(said) = &self.said else { return Vec::new() };
+        let mut notes = said.notes.clone();
+        notes.resize(self.targets.len(), RecipientNote::default());
+        notes
+    }
+
+    /// Octets of the ORCPTs that were given.
+    fn originals(&self) -> usize {
+        self.said.as_ref().map_or(0, |said| said.originals)
+    }
+
+    /// Whether one more with this note can be kept, to however many its mail goes.
+    pub(super) fn has_room_for(&self, note: &RecipientNote) -> bool {
+        self.originals() + octets(note) <= ORIGINALS_MAX
+    }
+
+    /// Notes what was said of a recipient of which this is a target; what was said first stands.
+    fn note(&mut self, place: usize, note: &RecipientNote) {
+        if note.is_empty() {
+            return;
+        }
+        let Said { notes, originals } = &mut **self.said.get_or_insert_default();
+        notes.resize(self.targets.len(), RecipientNote::default());
+        if let Some(own) = notes.get_mut(place).filter(|own| own.is_empty()) {
+            *originals += octets(note);
+            *own = note.clone();
+        }
+    }
+
     /// How many there are, by whichever count is the larger.
     pub(super) fn len(&self) -> usize {
         self.named.len().max(self.targets.len())
     }
 
     /// One more whose mail goes to itself.
-    pub(super) fn push(&mut self, recipient: Mailbox) {
+    pub(super) fn push(&mut self, recipient: Mailbox, note: RecipientNote) {
         let place = self.places.get(&recipient).copied().unwrap_or_else(|| {
             self.targets.push(recipient.clone());
             self.targets.len() - 1
         });
+        self.note(place, &note);
         self.named.push(recipient);
         self.routes.push(Route::One(place));
     }
 
     /// One more whose mail goes to `targets`, of which there is one or more; false, and nothing is changed, if that made more
     /// than `most`.
-    pub(super) fn push_rewritten(&mut self, recipient: Mailbox, targets: Vec<Mailbox>, most: usize) -> bool {
+    pub(super) fn push_rewritten(
+        &mut self,
+        recipient: Mailbox,
+        note: RecipientNote,
+        targets: Vec<Mailbox>,
+        most: usize,
+    ) -> bool {
         if self.places.is_empty() {
             self.places = self.targets.iter().cloned().zip(0..).collect();
         }
         let new = targets.iter().filter(|target| !self.places.contains_key(target)).count();
-        if self.named.len() >= most || self.targets.len().saturating_add(new) > most {
+        let room = ORIGINALS_MAX.saturating_sub(self.originals());
+        let fits = octets(&note).saturating_mul(targets.len()) <= room;
+        if self.named.len() >= most || self.targets.len().saturating_add(new) > most || !fits {
             return false;
         }
-        let route = targets.into_iter().map(|target| self.place_of(target)).collect();
+        let route: Vec<usize> = targets.into_iter().map(|target| self.place_of(target)).collect();
+        route.iter().for_each(|place| self.note(*place, &note));
         self.named.push(recipient);
         self.routes.push(Route::Rewritten(route));
         true
@@ -102,6 +158,10 @@ impl Recipients {
     }
 }
 
+fn octets(note: &RecipientNote) -> usize {
+    note.original.as_ref().map_or(0, |original| original.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,11 +177,16 @@ mod tests {
     #[test]
     fn targets_of_rewritten_recipients_are_there_once() {
         let mut recipients = Recipients::default();
-        recipients.push(mailbox("a@x"));
-        recipients.push(mailbox("a@x"));
-        assert!(recipients.push_rewritten(mailbox("all@x"), mailboxes(&["b@x", "a@x", "c@x"]), 10));
-        recipients.push(mailbox("c@x"));
-        assert!(recipients.push_rewritten(mailbox("few@x"), mailboxes(&["c@x"]), 10));
+        recipients.push(mailbox("a@x"), RecipientNote::default());
+        recipients.push(mailbox("a@x"), RecipientNote::default());
+        assert!(recipients.push_rewritten(
+            mailbox("all@x"),
+            RecipientNote::default(),
+            mailboxes(&["b@x", "a@x", "c@x"]),
+            10
+        ));
+        recipients.push(mailbox("c@x"), RecipientNote::default());
+        assert!(recipients.push_rewritten(mailbox("few@x"), RecipientNote::default(), mailboxes(&["c@x"]), 10));
         assert_eq!(recipients.named(), mailboxes(&["a@x", "a@x", "all@x", "c@x", "few@x"]));
         assert_eq!(recipients.targets(), mailboxes(&["a@x", "a@x", "b@x", "c@x"]));
     }
@@ -129,21 +194,49 @@ mod tests {
     #[test]
     fn there_are_never_more_targets_than_allowed() {
         let mut recipients = Recipients::default();
-        recipients.push(mailbox("a@x"));
-        assert!(!recipients.push_rewritten(mailbox("all@x"), mailboxes(&["b@x", "c@x"]), 2));
+        recipients.push(mailbox("a@x"), RecipientNote::default());
+        assert!(!recipients.push_rewritten(mailbox("all@x"), RecipientNote::default(), mailboxes(&["b@x", "c@x"]), 2));
         assert_eq!((recipients.named().len(), recipients.targets().len(), recipients.len()), (1, 1, 1));
-        assert!(recipients.push_rewritten(mailbox("all@x"), mailboxes(&["a@x", "c@x"]), 2));
+        assert!(recipients.push_rewritten(mailbox("all@x"), RecipientNote::default(), mailboxes(&["a@x", "c@x"]), 2));
         assert_eq!(recipients.len(), 2);
     }
 
     #[test]
     fn one_failure_among_its_targets_fails_a_recipient() {
         let mut recipients = Recipients::default();
-        recipients.push(mailbox("a@x"));
-        assert!(recipients.push_rewritten(mailbox("all@x"), mailboxes(&["a@x", "b@x"]), 10));
-        assert!(recipients.push_rewritten(mailbox("c@x"), mailboxes(&["d@x"]), 10));
+        recipients.push(mailbox("a@x"), RecipientNote::default());
+        assert!(recipients.push_rewritten(mailbox("all@x"), RecipientNote::default(), mailboxes(&["a@x", "b@x"]), 10));
+        assert!(recipients.push_rewritten(mailbox("c@x"), RecipientNote::default(), mailboxes(&["d@x"]), 10));
         let results = [Ok(1), Err(2)];
         let told: Vec<_> = recipients.results(&results).map(|(_, result)| result.cloned()).collect();
         assert_eq!(told, [Some(Ok(1)), Some(Err(2)), None]);
+    }
+
+    #[test]
+    fn what_is_said_of_a_recipient_is_said_of_its_targets_and_what_was_said_first_stands() {
+        let note = |text: &str| RecipientNote { notify: None, original: Some(text.into()) };
+        let mut recipients = Recipients::default();
+        recipients.push(mailbox("a@x"), RecipientNote::default());
+        assert!(recipients.notes().is_empty(), "nothing was said");
+        assert!(recipients.push_rewritten(mailbox("all@x"), note("rfc822;all@x"), mailboxes(&["b@x", "c@x"]), 10));
+        recipients.push(mailbox("c@x"), note("rfc822;c@x"));
+        recipients.push(mailbox("a@x"), note("rfc822;a@x"));
+        recipients.push(mailbox("d@x"), RecipientNote::default());
+        assert_eq!(recipients.targets(), mailboxes(&["a@x", "b@x", "c@x", "d@x"]));
+        let originals: Vec<_> = recipients.notes().into_iter().map(|note| note.original).collect();
+        let all = Some("rfc822;all@x".into());
+        assert_eq!(originals, [Some("rfc822;a@x".into()), all.clone(), all, None]);
+    }
+
+    #[test]
+    fn what_is_said_of_recipients_is_bounded() {
+        let note = RecipientNote { notify: None, original: Some("x".repeat(500).into()) };
+        let mut recipients = Recipients::default();
+        while recipients.has_room_for(&note) {
+            recipients.push(mailbox(&format!("user{}@x", recipients.len())), note.clone());
+        }
+        assert_eq!(recipients.len(), ORIGINALS_MAX / 500);
+        assert!(!recipients.push_rewritten(mailbox("all@x"), note, mailboxes(&["b@x"]), 3000));
+        assert!(recipients.has_room_for(&RecipientNote::default()));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::settings::{Feature, Service, Settings};
+use super::settings::{Service, Settings};
 use crate::mail::{EnhancedStatus, Mailbox, MessageId, Reply, ReplyCode, ReversePath};
 use crate::smtp::sasl::Mechanism;
 
@@ -35,26 +35,12 @@ pub fn helo(settings: &Settings, argument: &str, client: IpAddr) -> Reply {
     Reply::plain(ReplyCode::OK, hello_text(settings, argument, client))
 }
 
-/// EHLO or LHLO is accepted, with the service extensions (RFC 5321 §4.1.1.1); RFC 2034 §3 keeps enhanced codes out of it.
-/// `more` are the lines that depend on where the session stands.
-pub fn ehlo(settings: &Settings, argument: &str, client: IpAddr, more: Vec<String>) -> Reply {
-    let announced = Feature::ALL.into_iter().filter(|feature| !settings.disabled_features.contains(feature));
+/// EHLO or LHLO is accepted (RFC 5321 §4.1.1.1); RFC 2034 §3 keeps enhanced codes out of it. `offers` are the lines that
+/// announce the service extensions.
+pub fn ehlo(settings: &Settings, argument: &str, client: IpAddr, offers: Vec<String>) -> Reply {
     let mut lines = vec![hello_text(settings, argument, client)];
-    lines.extend(announced.filter_map(|feature| announcement(feature, settings)));
-    lines.extend(more);
+    lines.extend(offers);
     Reply::lines(ReplyCode::OK, None, lines)
-}
-
-/// The line that announces an extension, if it is one that can be said.
-fn announcement(feature: Feature, settings: &Settings) -> Option<String> {
-    let keyword = feature.keyword();
-    match (feature, settings.max_message_octets, settings.max_recipients) {
-        (Feature::Size, octets @ 1.., _) => Some(format!("{keyword} {octets}")),
-        // RFC 9422 §4.2 has six digits for it, and no zero.
-        (Feature::Limits, _, recipients @ 1..=999_999) => Some(format!("{keyword} RCPTMAX={recipients}")),
-        (Feature::Limits, ..) => None,
-        _ => Some(keyword.to_owned()),
-    }
 }
 
 /// HELO, EHLO or LHLO without a name (RFC 5321 §4.1.1.1).
@@ -125,6 +111,35 @@ pub fn repeated_parameter(keyword: &'static str) -> Reply {
 pub fn bad_value(keyword: &'static str) -> Reply {
     let text = format!("Syntactically incorrect value for {keyword} parameter");
     Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 4), text)
+}
+
+/// HOLDFOR or HOLDUNTIL of somebody unknown (RFC 4865 §4.1).
+pub fn hold_needs_login() -> Reply {
+    let text = "Needs to be logged in in order to use future release extension";
+    Reply::new(ReplyCode::FAILED, status(7, 1), text)
+}
+
+/// HOLDFOR and HOLDUNTIL together (RFC 4865 §4.2).
+pub fn held_twice() -> Reply {
+    let text = "HOLDFOR and HOLDUNTIL cannot both be given";
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 4), text)
+}
+
+/// To be held for longer than EHLO says (RFC 4865 §4.2).
+pub fn held_too_long() -> Reply {
+    let text = "HoldFor is greater than max-future-release-interval or holdUntil exceeded max-future-release-date-time";
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 4), text)
+}
+
+/// To be held until a time that is past (RFC 4865 §4.2).
+pub fn hold_is_past() -> Reply {
+    let text = "HoldFor value is negative or holdUntil value is before now";
+    Reply::new(ReplyCode::BAD_ARGUMENTS, status(5, 4), text)
+}
+
+/// REQUIRETLS outside of TLS (RFC 8689 §2; RFC 5248 §2.4 names 5.7.10).
+pub fn require_tls_in_clear() -> Reply {
+    Reply::new(ReplyCode::AUTHENTICATION_REQUIRED, status(7, 10), "REQUIRETLS needs TLS")
 }
 
 /// An address beyond ASCII without SMTPUTF8 (RFC 6531 §3.5).

@@ -49,6 +49,21 @@ pub struct Settings {
     pub asks_about_content: bool,
     /// What EHLO and LHLO do not announce. It can be used all the same.
     pub disabled_features: Box<[Feature]>,
+    /// Extensions that are there only where the operator wants them.
+    pub extensions: Extensions,
+}
+
+/// Extensions that are there only where the operator wants them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// DSN (RFC 3461).
+    pub dsn: bool,
+    /// FUTURERELEASE (RFC 4865), for those who have proved who they are.
+    pub future_release: bool,
+    /// MT-PRIORITY (RFC 6710).
+    pub mt_priority: bool,
+    /// REQUIRETLS (RFC 8689), inside of TLS.
+    pub require_tls: bool,
 }
 
 /// Who may authenticate, and how (RFC 4954).
@@ -83,11 +98,19 @@ pub enum Feature {
     EnhancedStatusCodes,
     /// RFC 9422.
     Limits,
+    /// RFC 3461.
+    Dsn,
+    /// RFC 4865.
+    FutureRelease,
+    /// RFC 6710.
+    MtPriority,
+    /// RFC 8689.
+    RequireTls,
 }
 
 impl Feature {
     /// All of them, in the order they are announced.
-    pub const ALL: [Feature; 8] = [
+    pub const ALL: [Feature; 12] = [
         Feature::Pipelining,
         Feature::Size,
         Feature::EightBitMime,
@@ -96,6 +119,10 @@ impl Feature {
         Feature::SmtpUtf8,
         Feature::EnhancedStatusCodes,
         Feature::Limits,
+        Feature::Dsn,
+        Feature::FutureRelease,
+        Feature::MtPriority,
+        Feature::RequireTls,
     ];
 
     /// The word that announces it.
@@ -109,6 +136,10 @@ impl Feature {
             Feature::SmtpUtf8 => "SMTPUTF8",
             Feature::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
             Feature::Limits => "LIMITS",
+            Feature::Dsn => "DSN",
+            Feature::FutureRelease => "FUTURERELEASE",
+            Feature::MtPriority => "MT-PRIORITY",
+            Feature::RequireTls => "REQUIRETLS",
         }
     }
 }
