@@ -21,8 +21,8 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use ringpost::mail::{Mailbox, ReversePath};
-use ringpost::smtp::client::transaction::{ContentKind, Recipient, Transaction};
+use ringpost::mail::{ByMode, Mailbox, ReversePath};
+use ringpost::smtp::client::transaction::{By, ContentKind, Recipient, Transaction};
 use ringpost::smtp::client::{ClientSession, Login, Next, Protocol, Settings, Step, Tls};
 
 fn settings() -> Settings {
@@ -54,6 +54,8 @@ fn mail(words: &[&str]) -> Transaction {
             Some(("size", number)) => mail.size = number.parse().expect("a number"),
             Some(("exact", number)) => mail.exact = Some(number.parse().expect("a number")),
             Some(("ret", text)) => mail.ret = Some(text.into()),
+            Some(("priority", number)) => mail.priority = number.parse().expect("a number"),
+            Some(("by", text)) => mail.deliver_by = Some(by(text)),
             Some(("envid", text)) => mail.envelope_id = Some(text.into()),
             None if *word == "8bit" => mail.kind = ContentKind::EightBit,
             None if *word == "binary" => mail.kind = ContentKind::Binary,
@@ -63,6 +65,13 @@ fn mail(words: &[&str]) -> Transaction {
         }
     }
     mail
+}
+
+/// As BY has it: `120;R`.
+fn by(text: &str) -> By {
+    let (seconds, how) = text.split_once(';').expect("a time and a mode");
+    let mode = if how.starts_with('R') { ByMode::Return } else { ByMode::Notify };
+    By { seconds: seconds.parse().expect("a number"), mode, trace: how.ends_with('T') }
 }
 
 fn rcpt(words: &[&str]) -> Recipient {

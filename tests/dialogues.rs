@@ -5,7 +5,7 @@ mod common;
 
 use common::dialogue::{Dialogue, Exchange, difference, files, lines};
 use common::driver::{Driver, Message, NOW};
-use ringpost::mail::{Dsn, Ret};
+use ringpost::mail::{ByMode, DeliverBy, Dsn, Ret};
 
 /// What a replay left behind.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,5 +135,10 @@ fn what_a_sender_asks_for_stands_in_the_envelope_of_that_mail_alone() {
     let held: Vec<_> = of("future-release").iter().map(|envelope| envelope.hold_until).collect();
     assert_eq!(held, [Some(NOW + 3_600_000_000), None]);
     assert_eq!(of("mt-priority").iter().map(|envelope| envelope.priority).collect::<Vec<_>>(), [-4, 0]);
+    let by = |seconds: i64, mode, trace| {
+        Some(DeliverBy { deadline: NOW.wrapping_add_signed(seconds * 1_000_000), mode, trace })
+    };
+    let times: Vec<_> = of("deliver-by").iter().map(|envelope| envelope.deliver_by).collect();
+    assert_eq!(times, [by(120, ByMode::Return, true), by(-60, ByMode::Notify, false)]);
     assert!(of("require-tls").iter().all(|envelope| envelope.require_tls));
 }

@@ -8,7 +8,7 @@ const CORE: &str = "it is part of the core commands already, in James too";
 const NO_CHECK: &str = "mail that it would refuse would be taken: remove it";
 const NO_LIMIT: &str = "its limit would not hold: remove it";
 const NO_LIST: &str = "passwords come from the users alone: make them users, and remove it";
-const DSN: &str = "one of the four turns all of DSN on. What is wrong in RET, ENVID, NOTIFY or ORCPT is refused with 501 (James: let pass, or 451)";
+const DSN: &str = "one of the four turns all of DSN on, and DELIVERBY (RFC 2852) with it. What is wrong in RET, ENVID, NOTIFY or ORCPT is refused with 501 (James: let pass, or 451)";
 const FUTURE_RELEASE: &str =
     "one of the two turns both on. HOLDFOR and HOLDUNTIL together are refused with 501 (James: 554)";
 const MT_PRIORITY: &str = "one of the three turns all on. The priority is kept with the message and told in Received; \

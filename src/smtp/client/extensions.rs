@@ -21,6 +21,10 @@ pub struct Extensions {
     pub start_tls: bool,
     /// REQUIRETLS (RFC 8689).
     pub require_tls: bool,
+    /// MT-PRIORITY (RFC 6710).
+    pub mt_priority: bool,
+    /// DELIVERBY (RFC 2852), and the seconds that are to be left at least where mail is to be returned.
+    pub deliver_by: Option<u64>,
     /// ENHANCEDSTATUSCODES (RFC 2034).
     pub enhanced_status: bool,
     /// SIZE (RFC 1870); `Some(None)` where it names no limit.
@@ -51,6 +55,8 @@ impl Extensions {
                 "DSN" => all.dsn = true,
                 "STARTTLS" => all.start_tls = true,
                 "REQUIRETLS" => all.require_tls = true,
+                "MT-PRIORITY" => all.mt_priority = true,
+                "DELIVERBY" => all.deliver_by = Some(words.next().and_then(|number| number.parse().ok()).unwrap_or(0)),
                 "ENHANCEDSTATUSCODES" => all.enhanced_status = true,
                 "SIZE" => all.size = Some(words.next().and_then(|number| number.parse().ok()).filter(|most| *most > 0)),
                 "LIMITS" => {
@@ -78,7 +84,16 @@ mod tests {
 
     #[test]
     fn keywords_are_read_whatever_their_case() {
-        let lines = ["host SIZE 5", "size 1000", "AUTH=login PLAIN", "binarymime", "Limits MAILMAX=1 RCPTMAX=20", "X"];
+        let lines = [
+            "host SIZE 5",
+            "size 1000",
+            "AUTH=login PLAIN",
+            "binarymime",
+            "Limits MAILMAX=1 RCPTMAX=20",
+            "X",
+            "mt-priority MIXER",
+            "DeliverBy 60",
+        ];
         let reply = Reply { code: 250, lines: lines.map(str::to_owned).to_vec() };
         let all = Extensions::of(&reply);
         let expected = Extensions {
@@ -86,6 +101,8 @@ mod tests {
             auth_plain: true,
             auth_login: true,
             recipients: Some(20),
+            mt_priority: true,
+            deliver_by: Some(60),
             ..Extensions::default()
         };
         assert_eq!(all, expected);

@@ -19,7 +19,8 @@ use std::collections::VecDeque;
 use self::authentication::Exchange;
 use self::extensions::Extensions;
 use self::reply::{Replies, Reply};
-use self::transaction::{ContentKind, Fate, Recipient, Transaction, Unfit, Why, refused};
+use self::transaction::{By, ContentKind, Fate, Recipient, Transaction, Unfit, Why, refused};
+use crate::mail::ByMode;
 
 /// RCPT commands that are sent before their replies are waited for: neither side's buffers fill up (RFC 2920 §3.1).
 pub const BATCH: usize = 50;
@@ -297,6 +298,11 @@ impl ClientSession {
         if transaction.require_tls && !(offers.require_tls && self.secured) {
             return Err(Unfit::NoRequireTls);
         }
+        if let Some(By { seconds, mode: ByMode::Return, .. }) = transaction.deliver_by
+            && offers.deliver_by.is_none_or(|least| seconds < i64::try_from(least).unwrap_or(i64::MAX).max(1))
+        {
+            return Err(Unfit::NoDeliverBy);
+        }
         if offers.size.flatten().is_some_and(|most| transaction.size > most) {
             return Err(Unfit::TooBig);
         }
@@ -330,6 +336,12 @@ impl ClientSession {
         }
         if mail.require_tls {
             line.push_str(" REQUIRETLS");
+        }
+        if offers.mt_priority && mail.priority != 0 {
+            line.push_str(&format!(" MT-PRIORITY={}", mail.priority));
+        }
+        if let (Some(_), Some(by)) = (offers.deliver_by, mail.deliver_by) {
+            line.push_str(&format!(" BY={by}"));
         }
         if offers.dsn {
             mail.ret.iter().for_each(|ret| parameter(&mut line, "RET", ret));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::reply::Reply;
-use crate::mail::{Mailbox, ReversePath};
+use crate::mail::{ByMode, DeliverBy, Mailbox, ReversePath};
 
 /// A recipient of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +45,43 @@ pub struct Transaction {
     pub smtputf8: bool,
     /// REQUIRETLS was asked for (RFC 8689).
     pub require_tls: bool,
+    /// MT-PRIORITY (RFC 6710); 0 is the usual one, of which nothing is said.
+    pub priority: i8,
+    /// By when it is to be delivered (RFC 2852).
+    pub deliver_by: Option<By>,
     /// ENVID as it was given, in xtext (RFC 3461 §4.4).
     pub envelope_id: Option<Box<str>>,
     /// RET as it was given: `FULL` or `HDRS` (RFC 3461 §4.3).
     pub ret: Option<Box<str>>,
+}
+
+/// The time that is left for delivery (RFC 2852 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Seconds; past where negative.
+    pub seconds: i64,
+    /// What happens then.
+    pub mode: ByMode,
+    /// Whether the sender wants to hear of hosts that do not keep it.
+    pub trace: bool,
+}
+
+impl By {
+    /// What is left at `now`, in microseconds since the Unix epoch.
+    pub fn left(by: DeliverBy, now: u64) -> By {
+        let micros = i128::from(by.deadline) - i128::from(now);
+        // What is begun of a second is not there any more.
+        let seconds = i64::try_from(micros.div_euclid(1_000_000)).unwrap_or(i64::MAX);
+        By { seconds, mode: by.mode, trace: by.trace }
+    }
+}
+
+impl fmt::Display for By {
+    /// As the value of BY.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = if self.mode == ByMode::Return { "R" } else { "N" };
+        write!(f, "{};{mode}{}", self.seconds.clamp(-999_999_999, 999_999_999), if self.trace { "T" } else { "" })
+    }
 }
 
 /// What a server said, or what was found without it, of a recipient or of everything.
@@ -120,4 +153,22 @@ pub enum Unfit {
     /// It must not go where REQUIRETLS is not kept (RFC 8689 §4.2.1).
     #[error("5.7.30 the host does not keep REQUIRETLS")]
     NoRequireTls,
+    /// It must not go where nobody returns it in time (RFC 2852 §4.1.4).
+    #[error("5.3.3 the host does not keep the time by which it is to be delivered")]
+    NoDeliverBy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_is_left_is_told_in_whole_seconds() {
+        let left = |deadline, now| By::left(DeliverBy { deadline, mode: ByMode::Notify, trace: true }, now).to_string();
+        assert_eq!(left(10_000_000, 1_000_000), "9;NT");
+        assert_eq!(left(10_000_000, 9_000_001), "0;NT");
+        assert_eq!(left(10_000_000, 10_000_001), "-1;NT");
+        assert_eq!(left(u64::MAX, 0), "999999999;NT");
+        assert_eq!(left(0, u64::MAX), "-999999999;NT");
+    }
 }

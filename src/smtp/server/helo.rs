@@ -49,7 +49,7 @@ impl<P> Session<P> {
         let is_offered = match feature {
             // RFC 9422 §4.2 has six digits for it, and no zero.
             Feature::Limits => (1..=999_999).contains(&settings.max_recipients),
-            Feature::Dsn => on.dsn,
+            Feature::Dsn | Feature::DeliverBy => on.dsn,
             Feature::FutureRelease => on.future_release && self.user.is_some(),
             Feature::MtPriority => on.mt_priority,
             Feature::RequireTls => on.require_tls && self.is_secure(),

@@ -49,8 +49,8 @@ use self::settings::{Service, Settings};
 use super::command::{Command, CommandError, Verb};
 use super::line::Line;
 use crate::mail::{
-    BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, RecipientNote, Reply, ReversePath, SessionId,
-    Username,
+    BodyType, Client, DeliverBy, Dsn, Envelope, Mailbox, MessageId, Protocol, RecipientNote, Reply, ReversePath,
+    SessionId, Username,
 };
 use crate::smtp::sasl::{Exchange, Mechanism};
 
@@ -107,6 +107,7 @@ struct Asked {
     dsn: Dsn,
     require_tls: bool,
     hold_until: Option<u64>,
+    deliver_by: Option<DeliverBy>,
     priority: i8,
 }
 
@@ -202,7 +203,7 @@ impl<P> Session<P> {
 
     /// Whether what a client may say depends on the time, so that the session is to be told it before each line.
     pub fn needs_time(&self) -> bool {
-        self.settings.extensions.future_release
+        self.settings.extensions.future_release || self.settings.extensions.dsn
     }
 
     /// Tells the session the time, in microseconds since the Unix epoch.
@@ -284,7 +285,7 @@ impl<P> Session<P> {
         let transaction = self.transaction.as_mut().unwrap_or(&mut none);
         transaction.message = Some(id);
         let asked = transaction.asked.as_deref().cloned().unwrap_or_default();
-        let Asked { dsn, require_tls, hold_until, priority } = asked;
+        let Asked { dsn, require_tls, hold_until, deliver_by, priority } = asked;
         Envelope {
             id,
             session: self.id,
@@ -298,7 +299,7 @@ impl<P> Session<P> {
             notes: transaction.recipients.notes(),
             require_tls,
             hold_until,
-            deliver_by: None,
+            deliver_by,
             priority,
         }
     }

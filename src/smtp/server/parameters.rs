@@ -1,22 +1,22 @@
 //! The parameters of MAIL and RCPT (RFC 5321 §4.1.1.11), read for a client that stands where it stands.
 //!
 //! Always there are SIZE (RFC 1870), BODY (RFC 6152, RFC 3030) and SMTPUTF8 (RFC 6531); AUTH (RFC 4954 §5) where the server has
-//! it; and where the operator has turned them on RET, ENVID, NOTIFY and ORCPT (RFC 3461), HOLDFOR and HOLDUNTIL (RFC 4865),
+//! it; and where the operator has turned them on RET, ENVID, NOTIFY and ORCPT (RFC 3461) with BY (RFC 2852), HOLDFOR and HOLDUNTIL (RFC 4865),
 //! MT-PRIORITY (RFC 6710) and REQUIRETLS (RFC 8689).
 
 use super::settings::Extensions;
 use super::{Asked, replies};
 use crate::mail::date::micros_of_rfc3339;
 use crate::mail::dsn::{ENVELOPE_ID_OCTETS, ORIGINAL_OCTETS, xtext};
-use crate::mail::{BodyType, Dsn, Mailbox, Notify, RecipientNote, Reply, Ret};
+use crate::mail::{BodyType, ByMode, DeliverBy, Dsn, Mailbox, Notify, RecipientNote, Reply, Ret};
 use crate::smtp::grammar::decimal;
 use crate::smtp::parameter::{Parameter, parameters};
 
 /// Seconds that mail may be held for its sender at most (RFC 4865 §4.2), as in James.
 pub const HOLD_SECONDS_MAX: u64 = 86_400;
 
-/// Digits of HOLDFOR (RFC 4865 §4.4).
-const HOLD_DIGITS: usize = 9;
+/// Digits of HOLDFOR (RFC 4865 §4.4) and of BY (RFC 2852 §4.1.2).
+const SECONDS_DIGITS: usize = 9;
 
 const MICROS_A_SECOND: u64 = 1_000_000;
 
@@ -44,6 +44,7 @@ pub(super) struct MailParameters {
     /// `AUTH` was given.
     auth: Option<()>,
     dsn: Dsn,
+    deliver_by: Option<DeliverBy>,
     hold_for: Option<u64>,
     hold_until: Option<u64>,
     priority: Option<i8>,
@@ -65,7 +66,8 @@ impl MailParameters {
     /// What was asked for beyond what is always there; `None` where nothing was.
     pub fn asked(self, standing: &Standing) -> Option<Box<Asked>> {
         let (hold_until, priority) = (self.hold_until(), self.priority(standing));
-        let asked = Asked { dsn: self.dsn, require_tls: self.require_tls.is_some(), hold_until, priority };
+        let (require_tls, deliver_by) = (self.require_tls.is_some(), self.deliver_by);
+        let asked = Asked { dsn: self.dsn, require_tls, hold_until, deliver_by, priority };
         (asked != Asked::default()).then(|| Box::new(asked))
     }
 
@@ -94,6 +96,9 @@ impl MailParameters {
             () if is("RET") && on.dsn => set_once(&mut self.dsn.ret, "RET", value.and_then(Ret::parse)),
             () if is("ENVID") && on.dsn => {
                 set_once(&mut self.dsn.envelope_id, "ENVID", value.filter(|id| is_envelope_id(id)).map(Into::into))
+            }
+            () if is("BY") && on.dsn => {
+                set_once(&mut self.deliver_by, "BY", value.and_then(|value| deliver_by(value, standing.now)))
             }
             () if is("HOLDFOR") && on.future_release => {
                 may_be_held(standing)?;
@@ -188,7 +193,7 @@ fn may_be_held(standing: &Standing) -> Result<(), Reply> {
 }
 
 fn hold_seconds(value: &str) -> Option<u64> {
-    decimal(value).filter(|seconds| *seconds > 0 && value.len() <= HOLD_DIGITS)
+    decimal(value).filter(|seconds| *seconds > 0 && value.len() <= SECONDS_DIGITS)
 }
 
 fn within_limit(standing: &Standing, until: u64) -> Result<u64, Reply> {
@@ -199,6 +204,27 @@ fn within_limit(standing: &Standing, until: u64) -> Result<u64, Reply> {
     } else {
         Ok(until)
     }
+}
+
+/// Seconds from now, `;`, and what happens then: `R`, which needs some time, or `N`, to which a `T` may be added (RFC 2852 §4.1.2).
+fn deliver_by(value: &str, now: u64) -> Option<DeliverBy> {
+    let (time, how) = value.split_once(';')?;
+    let (is_past, digits) = match time.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, time.strip_prefix('+').unwrap_or(time)),
+    };
+    let seconds = decimal(digits).filter(|_| !digits.is_empty() && digits.len() <= SECONDS_DIGITS)?;
+    let (mode, trace) = match how.to_ascii_uppercase().as_str() {
+        "R" => (ByMode::Return, false),
+        "RT" => (ByMode::Return, true),
+        "N" => (ByMode::Notify, false),
+        "NT" => (ByMode::Notify, true),
+        _ => return None,
+    };
+    let micros = seconds * MICROS_A_SECOND;
+    let deadline = if is_past { now.saturating_sub(micros) } else { now.saturating_add(micros) };
+    let has_time = mode == ByMode::Notify || (!is_past && seconds > 0);
+    has_time.then_some(DeliverBy { deadline, mode, trace })
 }
 
 /// `-9` to `9` (RFC 6710 §3).
@@ -246,6 +272,22 @@ mod tests {
             ["MT-PRIORITY=10", "MT-PRIORITY=-0", "MT-PRIORITY=+1", "MT-PRIORITY=", "MT-PRIORITY", "MT-PRIORITY=1.5"]
         {
             assert_eq!(priority(true, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_for_delivery_is_left_where_mail_is_to_be_returned() {
+        let of = |text| {
+            deliver_by(text, NOW).map(|by| (by.deadline as i64 - NOW as i64, by.mode == ByMode::Return, by.trace))
+        };
+        assert_eq!(of("120;R"), Some((120_000_000, true, false)));
+        assert_eq!(of("+120;rt"), Some((120_000_000, true, true)));
+        assert_eq!(of("-5;N"), Some((-5_000_000, false, false)));
+        assert_eq!(of("0;NT"), Some((0, false, true)));
+        for bad in
+            ["", "120", ";R", "-;N", "0;R", "-5;R", "1234567890;N", "120;", "120;X", "120;TR", "1.5;N", "120;R;N"]
+        {
+            assert_eq!(of(bad), None, "{bad}");
         }
     }
 

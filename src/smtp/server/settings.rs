@@ -56,7 +56,7 @@ pub struct Settings {
 /// Extensions that are there only where the operator wants them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
-    /// DSN (RFC 3461).
+    /// DSN (RFC 3461), and DELIVERBY (RFC 2852), which tells by reports what became of it.
     pub dsn: bool,
     /// FUTURERELEASE (RFC 4865), for those who have proved who they are.
     pub future_release: bool,
@@ -100,6 +100,8 @@ pub enum Feature {
     Limits,
     /// RFC 3461.
     Dsn,
+    /// RFC 2852.
+    DeliverBy,
     /// RFC 4865.
     FutureRelease,
     /// RFC 6710.
@@ -110,7 +112,7 @@ pub enum Feature {
 
 impl Feature {
     /// All of them, in the order they are announced.
-    pub const ALL: [Feature; 12] = [
+    pub const ALL: [Feature; 13] = [
         Feature::Pipelining,
         Feature::Size,
         Feature::EightBitMime,
@@ -120,6 +122,7 @@ impl Feature {
         Feature::EnhancedStatusCodes,
         Feature::Limits,
         Feature::Dsn,
+        Feature::DeliverBy,
         Feature::FutureRelease,
         Feature::MtPriority,
         Feature::RequireTls,
@@ -137,6 +140,7 @@ impl Feature {
             Feature::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
             Feature::Limits => "LIMITS",
             Feature::Dsn => "DSN",
+            Feature::DeliverBy => "DELIVERBY",
             Feature::FutureRelease => "FUTURERELEASE",
             Feature::MtPriority => "MT-PRIORITY",
             Feature::RequireTls => "REQUIRETLS",
