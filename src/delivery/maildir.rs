@@ -107,11 +107,13 @@ impl<M: Machine> Maildirs<M> {
         })
     }
 
-    /// Makes a Maildir with all directories above it, as far as they are not there. Their names are synced in any case: an
-    /// earlier process may have made them and ended before it did. `tmp` comes last: where it is there, so are the others.
+    /// Makes a Maildir with the domain's directory above it, as far as they are not there. Their names are synced in any case: an
+    /// earlier process may have made them and ended before it did. `tmp` comes last: where it is there, so are the others. The
+    /// root is made at the start alone: if it vanishes, a file system was unmounted, and what was delivered in its place would be
+    /// hidden once it is back.
     async fn create(&self, maildir: &Path) -> io::Result<()> {
         let domain = maildir.parent().unwrap_or(&self.root);
-        for directory in [&self.root, domain, maildir] {
+        for directory in [domain, maildir] {
             self.create_directory(directory).await?;
         }
         for part in ["cur", "new", "tmp"] {
