@@ -20,20 +20,20 @@ use ringpost::control::journal::{Level, ring};
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::delivery::Retry;
 use ringpost::delivery::names::Zone;
-use ringpost::delivery::repository::Repositories;
 use ringpost::directory::{Answer, Directory, Login, Pending, Proof, Scram, Unavailable};
 use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::io::Machine;
 use ringpost::io::handover::Doorbell;
-use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine};
+use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine, Sleeps};
 use ringpost::io::vitals::Vitals;
 use ringpost::io::wait::Bell;
-use ringpost::mail::{Domain, IdSource, Mailbox, MessageId, Username};
+use ringpost::mail::{Domain, IdSource, Mailbox, Username};
+use ringpost::mailet::Container;
 use ringpost::mta::accept::accept;
-use ringpost::mta::core::{Core, Limit, LmtpWay, Server};
+use ringpost::mta::core::{Core, Limit, Server};
 use ringpost::mta::gate::Gate;
 use ringpost::mta::requirements;
-use ringpost::mta::spooler::{self, Metrics, Parts, Spooler, Way};
+use ringpost::mta::spooler::{self, Spooler};
 use ringpost::spool::{self, Spool};
 
 /// Knows everyone, but for some at whose names it panics: at once, or while it is asked.
@@ -95,8 +95,15 @@ impl Running {
         let cpu = core_affinity::get_core_ids().and_then(|cpus| cpus.first().copied()).expect("a CPU").id;
         let (name, delivery_share) = ("core".to_owned(), 25);
         let free_octets = Arc::new(std::sync::atomic::AtomicU64::new(u64::MAX));
-        let setup =
-            CoreSetup { name, cpu, delivery_share, doorbell: doorbell.clone(), vitals: vitals.clone(), free_octets };
+        let setup = CoreSetup {
+            name,
+            cpu,
+            delivery_share,
+            doorbell: doorbell.clone(),
+            vitals: vitals.clone(),
+            free_octets,
+            sleeps: Sleeps::InOwnRing,
+        };
         let (path, stopping, limit) =
             (directory.path().to_owned(), stop.clone(), Arc::new(Limit::new(most_connections)));
         let (ready, is_ready) = channel();
@@ -144,7 +151,6 @@ async fn run(
         gate: Gate { connections: limit, per_client: None, unnamed: None, proxy_first: true, descriptors: usize::MAX },
         tls: None,
         logins: common::driver::logins(),
-        lmtp: LmtpWay::Mailbox,
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();
@@ -175,29 +181,12 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         Spool::open(machine.clone(), &directory.join("spool"), layout, Box::new(|_| {})).await.expect("a spool");
     let journal = Rc::new(ring(Level::Error).0);
     let how = spooler::Settings {
-        way: Way::Mailbox,
+        container: Container::local_delivery(),
         concurrency: 4,
         retry: Retry::new(vec![Duration::from_secs(60)]),
-        remotes: Vec::new(),
-        lmtps: Vec::new(),
-        metrics: Metrics::default(),
     };
     let (mail, spool) = (directory.join("mail"), opened.spool);
-    let ids = Rc::new(RefCell::new(IdSource::new(0, 0)));
-    let (making, clock) = (ids.clone(), machine.clone());
-    let spooler = Spooler::new(Parts {
-        machine: machine.clone(),
-        spool: spool.clone(),
-        mail: &mail,
-        host: "localhost",
-        settings: Arc::new(how),
-        repositories: Repositories::new(machine.clone(), &directory.join("repositories")),
-        directory: Rc::new(Panicking),
-        names: Rc::new(Zone::default()),
-        leave: Rc::new(|_, _| {}),
-        journal: journal.clone(),
-        next_id: Rc::new(move || MessageId(making.borrow_mut().next(clock.wall_clock()))),
-    });
+    let spooler = Spooler::new(machine.clone(), spool.clone(), &mail, "localhost", Arc::new(how), journal.clone());
     Rc::new(Core {
         machine,
         spool,
@@ -205,7 +194,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         directory: Rc::new(Panicking),
         names: Rc::new(Zone::default()),
         journal,
-        ids,
+        ids: RefCell::new(IdSource::new(0, 0)),
         buffers: Default::default(),
         patience: Rc::default(),
         timeouts: Default::default(),

@@ -18,7 +18,6 @@ use super::placement::{Placement, adopted, log_name};
 use super::report::{Report, ShardReport};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
-use super::spooler;
 use super::translate::{Common, least_level, log_format, timeouts};
 use crate::config::Configuration;
 use crate::control::admin::errands::{self, Errands};
@@ -31,7 +30,7 @@ use crate::control::signals::HangUps;
 use crate::control::space::{self, LogWatch, WatchedLog};
 use crate::control::watchdog::{Watchdog, Watched};
 use crate::io::handover::{Doorbell, Handover};
-use crate::io::metal::{CoreSetup, GlommioMachine};
+use crate::io::metal::{CoreSetup, GlommioMachine, Sleeps};
 use crate::io::vitals::Vitals;
 
 /// How long a log that nobody reads is waited for at the end.
@@ -64,8 +63,6 @@ pub struct Fleet {
     pub errands: Arc<Errands>,
     /// Users, domains and the rewrite table.
     pub keeper: Arc<Keeper>,
-    /// How messages are seen through.
-    spooler: Arc<spooler::Settings>,
     members: Vec<Member>,
     /// Acceptors that are not started yet: the CPU, the listeners and the journal of each.
     waiting: Vec<(usize, Listeners, Journal)>,
@@ -140,7 +137,6 @@ impl Fleet {
             journal,
             errands: errands.clone(),
             keeper,
-            spooler: common.spooler.clone(),
             members,
             waiting,
             acceptors,
@@ -219,7 +215,7 @@ impl Fleet {
             vitals: member.vitals.clone(),
             figures: member.figures.clone(),
         });
-        Report { announcement, started: Instant::now(), shards: shards.collect(), spooler: self.spooler.clone() }
+        Report { announcement, started: Instant::now(), shards: shards.collect() }
     }
 
     /// The first part without which the server is none that ends by itself.
@@ -310,6 +306,7 @@ fn start_shard(
         doorbell: doorbell.clone(),
         vitals: vitals.clone(),
         free_octets: common.free_octets.clone(),
+        sleeps: Sleeps::InOwnRing,
     };
     let thread = GlommioMachine::start(setup, |machine| shard::run(machine, plan));
     let thread = thread.map_err(start_error(format!("shard {number} on CPU {cpu}")))?;

@@ -20,7 +20,7 @@ use crate::control::watchdog::{Watchdog, Watched};
 use crate::delivery::repository::Repositories;
 use crate::io::Machine;
 use crate::io::handover::Doorbell;
-use crate::io::metal::{CoreSetup, GlommioMachine};
+use crate::io::metal::{CoreSetup, GlommioMachine, Sleeps};
 use crate::io::vitals::Vitals;
 use crate::mail::{IdSource, MessageId};
 use crate::spool::{Settings, Spool};
@@ -39,6 +39,7 @@ pub fn reprocess(configuration: &Configuration, commands: Vec<Command>) -> io::R
         doorbell: Arc::new(Doorbell::new(false)?),
         vitals: vitals.clone(),
         free_octets: Arc::new(AtomicU64::new(space::free_octets(spool)?)),
+        sleeps: Sleeps::InOwnRing,
     };
     let (log, settings) = (spool.join(log_name(0)), spool_settings(configuration));
     let repositories = ringpost.repositories.clone();

@@ -113,10 +113,37 @@ pub unsafe extern "C" fn syscall(
         return submitted;
     }
     let mut ring = libc::pollfd { fd: first as i32, events: libc::POLLIN, revents: 0 };
-    // SAFETY: there is one structure, and it is ours.
-    let ready = unsafe { libc::poll(&mut ring, 1, -1) };
-    // An interruption, and the number of the error with it, is what the call itself would have told.
-    if ready < 0 && submitted == 0 { -1 } else { submitted }
+    let at_most = if fourth & EXTENDED == 0 { std::ptr::null() } else { longest_wait(fifth as *const WaitArguments) };
+    // SAFETY: there is one structure, and it is ours; the time is the caller's, and stays as long as the call.
+    let ready = unsafe { libc::ppoll(&mut ring, 1, at_most, std::ptr::null()) };
+    // An interruption, or that the time is over, is what the call itself would have told.
+    match ready {
+        _ if submitted > 0 => submitted,
+        0 => {
+            // SAFETY: the number of the error is the thread's own.
+            unsafe { *libc::__errno_location() = libc::ETIME };
+            -1
+        }
+        1.. => submitted,
+        _ => -1,
+    }
+}
+
+/// The flag that says that the fifth argument of io_uring_enter points to [`WaitArguments`].
+const EXTENDED: c_long = 1 << 3;
+
+/// As the kernel has them (struct io_uring_getevents_arg).
+#[repr(C)]
+struct WaitArguments {
+    signals: u64,
+    signals_octets: u32,
+    least: u32,
+    time: u64,
+}
+
+fn longest_wait(arguments: *const WaitArguments) -> *const libc::timespec {
+    // SAFETY: where the flag is set, the kernel reads the same from there.
+    unsafe { (*arguments).time as *const libc::timespec }
 }
 
 fn main() -> ExitCode {

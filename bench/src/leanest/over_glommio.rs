@@ -8,7 +8,7 @@ use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
 use glommio::net;
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::io::handover::Doorbell;
-use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine, Listener, RingFile, TcpStream};
+use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine, Listener, RingFile, Sleeps, TcpStream};
 use ringpost::io::vitals::Vitals;
 use ringpost::io::wait::{Bell, Latch};
 use ringpost::io::{Aligned, Class, Disk, File, Machine, Open, Stream};
@@ -170,6 +170,8 @@ pub(super) fn start(setup: Setup, form: Form) -> io::Result<Serving> {
         doorbell: Arc::new(Doorbell::new(false)?),
         vitals: vitals.clone(),
         free_octets: Arc::default(),
+        // What is glommio's own comes only to its own rings.
+        sleeps: if form == Form::Executor { Sleeps::InOwnRing } else { Sleeps::InExecutor },
     };
     let (fail, failed) = channel();
     let fail_of_work = fail.clone();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use io_uring::{opcode, types};
 
 use super::ring::{Keep, Ring};
-use crate::io::{Aligned, Disk, File, Open};
+use crate::io::{Aligned, Disk, File, Open, Part};
 
 /// The working directory, which absolute paths leave unused.
 const ANYWHERE: types::Fd = types::Fd(libc::AT_FDCWD);
@@ -134,6 +134,26 @@ impl File for RingFile {
         (result.map(drop), kept_buffer(keep))
     }
 
+    async fn write_all_synced(
+        &self,
+        buffer: Aligned,
+        range: Range<usize>,
+        rest: Vec<Part>,
+        offset: u64,
+    ) -> (io::Result<()>, Aligned) {
+        if rest.is_empty() {
+            return self.write_synced(buffer, range, offset).await;
+        }
+        let parts = std::iter::once(&buffer[range]).chain(rest.iter().map(|part| part.octets(&buffer)));
+        let parts: Vec<_> =
+            parts.map(|octets| libc::iovec { iov_base: octets.as_ptr() as *mut _, iov_len: octets.len() }).collect();
+        let write = opcode::Writev::new(self.fd(), parts.as_ptr(), parts.len() as u32).offset(offset).build();
+        let sync = opcode::Fsync::new(self.fd()).flags(types::FsyncFlags::DATASYNC).build();
+        let keep = Keep::Parts { buffer, parts, rest, file: self.descriptor.clone() };
+        let (result, keep) = self.ring.submit_linked(keep, write, sync).await;
+        (result.map(drop), kept_buffer(keep))
+    }
+
     async fn read_at(&self, mut buffer: Aligned, length: usize, offset: u64) -> (io::Result<usize>, Aligned) {
         let mut done = 0;
         while done < length {
@@ -180,4 +200,52 @@ fn kept_buffer(keep: Keep) -> Aligned {
 
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::aligned::BLOCK;
+    use crate::io::handover::Doorbell;
+    use crate::io::vitals::Vitals;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::{Duration, Instant};
+
+    /// Runs a future that only the ring wakes.
+    fn run<T>(ring: &Ring, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return value;
+            }
+            assert!(Instant::now() < end, "waited in vain");
+            ring.sleep(Some(Duration::from_millis(50))).unwrap_or_default();
+        }
+    }
+
+    fn filled(octet: u8, blocks: usize) -> Aligned {
+        let mut buffer = Aligned::zeroed(blocks * BLOCK);
+        buffer.fill(octet);
+        buffer
+    }
+
+    #[test]
+    fn parts_are_written_one_behind_the_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let ring = Ring::new(&Doorbell::new(true).expect("an eventfd"), Arc::new(Vitals::default())).expect("a ring");
+        ring.attend(true);
+        let disk = RingDisk { ring: ring.clone(), free: Arc::default() };
+        let file = run(&ring, disk.open(&directory.path().join("file"), Open::Direct)).expect("a file");
+        let mut buffer = filled(1, 4);
+        buffer[3 * BLOCK..].fill(3);
+        let rest = vec![Part::Piece(Rc::new(filled(2, 3)), 2 * BLOCK), Part::Buffer(3 * BLOCK..4 * BLOCK)];
+        let written = run(&ring, file.write_all_synced(buffer, BLOCK..2 * BLOCK, rest, BLOCK as u64));
+        written.0.expect("it is written");
+        let (read, buffer) = run(&ring, file.read_at(filled(9, 8), 8 * BLOCK, 0));
+        assert_eq!(read.expect("it is read"), 5 * BLOCK);
+        let blocks: Vec<u8> = buffer.chunks(BLOCK).take(5).map(|block| block[BLOCK - 1]).collect();
+        assert_eq!(blocks, [0, 1, 2, 2, 3]);
+    }
 }

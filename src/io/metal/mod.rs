@@ -1,21 +1,24 @@
 //! The real machine: one glommio executor a core, with a ring of our own for disk and sockets.
 //!
 //! This folder alone names glommio. Fences against its known defects stand here: every task is caught when it panics; an
-//! executor that ends is noticed by its vitals; what other threads bring comes as ordinary I/O through one doorbell; the
-//! watchdog of the control plane interrupts a wait that should not be.
+//! executor that ends is noticed by its vitals; what other threads bring comes as ordinary I/O through one doorbell; a core with
+//! nothing to do sleeps in our own ring; the watchdog of the control plane interrupts a wait that should not be.
 
 mod connect;
 mod disk;
 mod readiness;
+mod rest;
 mod ring;
 mod stream;
+mod timers;
 
-use std::cell::RefCell;
-use std::future::Future;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -32,6 +35,9 @@ pub use stream::{BoundListener, Listener, TakenConnection, TcpStream};
 use super::handover::Doorbell;
 use super::vitals::Vitals;
 use super::{Class, Machine, Peer};
+use readiness::Readiness;
+use rest::{Rest, Station};
+use timers::Timers;
 
 /// Memory that glommio registers with the kernel for its own file buffers, which nothing here uses.
 const IO_MEMORY: usize = 64 * 1024;
@@ -51,6 +57,18 @@ pub struct CoreSetup {
     pub vitals: Arc<Vitals>,
     /// Octets of room on the file system that holds the spool, kept up to date by the control plane: asking may block.
     pub free_octets: Arc<AtomicU64>,
+    /// Where it sleeps.
+    pub sleeps: Sleeps,
+}
+
+/// Where a core sleeps that has nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sleeps {
+    /// In our own ring: whatever it waits for must come there.
+    #[default]
+    InOwnRing,
+    /// In glommio's executor, so that what is glommio's own (its sockets, its files, wakes from other threads) is heard as well.
+    InExecutor,
 }
 
 /// One core; clones are the same core.
@@ -64,6 +82,12 @@ struct Inner {
     started: Instant,
     setup: CoreSetup,
     visitors: RefCell<Vec<Box<dyn Fn()>>>,
+    /// Rung by the ring with each completion, and heard by glommio alone.
+    event: Doorbell,
+    rest: Rest,
+    timers: Timers,
+    /// The executor is to turn before the core sleeps again.
+    executor_turns: Cell<bool>,
 }
 
 impl GlommioMachine {
@@ -79,9 +103,9 @@ impl GlommioMachine {
                 LocalExecutorBuilder::new(Placement::Fixed(setup.cpu)).name(&setup.name).io_memory(IO_MEMORY).make()?;
             let done = executor.run(async move {
                 let machine = GlommioMachine::new(setup)?;
-                machine.clone().answer_doorbell()?;
-                work(machine).await;
-                Ok(())
+                machine.hear_completions()?;
+                machine.answer_doorbell();
+                machine.clone().see_through(work(machine)).await
             });
             drop(vitals);
             done
@@ -89,7 +113,8 @@ impl GlommioMachine {
     }
 
     fn new(setup: CoreSetup) -> io::Result<GlommioMachine> {
-        let ring = Ring::new(&*setup.doorbell, setup.vitals.clone())?;
+        let event = Doorbell::new(false)?;
+        let ring = Ring::new(&event, setup.vitals.clone())?;
         let queue = |share: u8, name| {
             let shares = Shares::Static(usize::from(share.clamp(1, 99)) * 10);
             glommio::executor().create_task_queue(shares, Latency::NotImportant, name)
@@ -97,8 +122,18 @@ impl GlommioMachine {
         let intake = queue(100 - setup.delivery_share.min(99), "intake");
         let delivery = queue(setup.delivery_share, "delivery");
         let disk = RingDisk { ring, free: setup.free_octets.clone() };
-        let visitors = RefCell::default();
-        Ok(GlommioMachine(Rc::new(Inner { disk, intake, delivery, started: Instant::now(), setup, visitors })))
+        Ok(GlommioMachine(Rc::new(Inner {
+            disk,
+            intake,
+            delivery,
+            started: Instant::now(),
+            setup,
+            visitors: RefCell::default(),
+            event,
+            rest: Rest::default(),
+            timers: Timers::default(),
+            executor_turns: Cell::new(false),
+        })))
     }
 
     /// Calls `visit` whenever the doorbell was rung.
@@ -121,25 +156,111 @@ impl GlommioMachine {
         self.0.disk.ring.reap();
     }
 
-    /// Reads the doorbell for ever and sees who rang: the ring with completions, or another thread with an answer.
-    fn answer_doorbell(self) -> io::Result<()> {
-        let doorbell = self.0.setup.doorbell.clone();
+    /// Runs the core's work among its other tasks, to its end.
+    async fn see_through(self, work: impl Future<Output = ()> + 'static) -> io::Result<()> {
+        let machine = self.clone();
+        let work = async move {
+            machine.counted(work).await;
+            machine.ring().attend(false);
+            machine.0.rest.end();
+        };
+        let work = spawn(work, self.0.intake)?;
+        // Behind all that can run by now.
+        self.take_rest()?;
+        work.await;
+        Ok(())
+    }
+
+    /// Lets the token of [`rest`] see each poll of a task.
+    async fn counted<F: Future>(&self, task: F) -> F::Output {
+        let mut task = pin!(task);
+        poll_fn(|context| {
+            self.0.rest.polled();
+            task.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Answers the doorbell for ever: another thread has something for this core.
+    fn answer_doorbell(&self) {
+        let machine = self.clone();
+        self.spawn_vital(Class::Intake, async move {
+            let Inner { setup, visitors, .. } = &*machine.0;
+            let bell = Readiness::new(machine.ring(), setup.doorbell.as_raw_fd());
+            loop {
+                if let Err(error) = poll_fn(|context| bell.poll_event(context.waker())).await {
+                    panic!("a core cannot hear its doorbell: {error}");
+                }
+                setup.doorbell.answer();
+                setup.vitals.progressed();
+                visitors.borrow().iter().for_each(|visit| visit());
+            }
+        });
+    }
+
+    /// Hears of completions while the executor sleeps, for ever. A core that sleeps in its ring hears of them by itself, but for
+    /// once in a while the executor sleeps although it should not.
+    fn hear_completions(&self) -> io::Result<()> {
         // A copy of the descriptor of its own, which the file may close.
-        let copy = doorbell.descriptor().try_clone_to_owned()?;
-        self.clone().spawn_vital(Class::Intake, async move {
+        let copy = self.0.event.descriptor().try_clone_to_owned()?;
+        let machine = self.clone();
+        self.spawn_vital(Class::Intake, async move {
             // SAFETY: the descriptor is open, and given away to the file alone.
             let event = unsafe { BufferedFile::from_raw_fd(copy.into_raw_fd()) };
             loop {
                 if let Err(error) = event.read_at(0, 8).await {
-                    panic!("a core cannot hear its doorbell: {error}");
+                    panic!("a core cannot hear its ring: {error}");
                 }
-                doorbell.answer();
-                self.0.setup.vitals.progressed();
-                self.0.disk.ring.reap();
-                self.0.visitors.borrow().iter().for_each(|visit| visit());
+                machine.0.event.answer();
+                machine.0.setup.vitals.progressed();
+                machine.reap();
+                if machine.0.executor_turns.take() {
+                    machine.0.rest.put(Station::Intake);
+                }
             }
         });
         Ok(())
+    }
+
+    /// Lets the core sleep in its ring whenever no task can run.
+    fn take_rest(&self) -> io::Result<()> {
+        if self.0.setup.sleeps == Sleeps::InExecutor {
+            return Ok(());
+        }
+        let asleep = glommio::executor().create_task_queue(Shares::Static(1), Latency::NotImportant, "asleep");
+        let stations =
+            [(Station::Intake, self.0.intake), (Station::Delivery, self.0.delivery), (Station::Asleep, asleep)];
+        for (station, queue) in stations {
+            let machine = self.clone();
+            let watch = async move {
+                while machine.0.rest.arrived(station).await {
+                    machine.watch(station);
+                }
+            };
+            drop(spawn(watch, queue)?.detach());
+        }
+        self.ring().attend(true);
+        self.0.rest.put(Station::Intake);
+        Ok(())
+    }
+
+    /// Does what is to be done where the token is.
+    fn watch(&self, station: Station) {
+        let Inner { rest, timers, setup, event, executor_turns, .. } = &*self.0;
+        if station != Station::Asleep {
+            let woken = self.ring().reap() | timers.expire(self.now());
+            return rest.put(rest.next(station, woken));
+        }
+        let slept = self.ring().sleep(timers.first(self.now()));
+        setup.vitals.progressed();
+        match slept {
+            Ok(()) => rest.put(Station::Intake),
+            // Somebody wants the loop to turn: the executor's with it, which hears what does not come by the ring.
+            Err(_) => {
+                executor_turns.set(true);
+                event.ring();
+            }
+        }
     }
 }
 
@@ -172,7 +293,10 @@ impl Machine for GlommioMachine {
     }
 
     async fn sleep(&self, time: Duration) {
-        glommio::timer::sleep(time).await;
+        match self.0.setup.sleeps {
+            Sleeps::InOwnRing => self.0.timers.until(self.now() + time).await,
+            Sleeps::InExecutor => glommio::timer::sleep(time).await,
+        }
     }
 
     fn spawn(&self, class: Class, task: impl Future<Output = ()> + 'static) {
@@ -193,19 +317,26 @@ impl GlommioMachine {
             Class::Intake => self.0.intake,
             Class::Delivery => self.0.delivery,
         };
-        let vitals = self.0.setup.vitals.clone();
+        let machine = self.clone();
         // Boxed, because an async block keeps what it captures beside what it awaits: the task would be there twice.
-        let task = Box::pin(AssertUnwindSafe(task).catch_unwind());
-        let caught = async move {
-            if task.await.is_err() {
-                on_panic(&vitals);
-            }
-        };
+        let mut task = Box::pin(AssertUnwindSafe(task).catch_unwind());
+        let caught = poll_fn(move |context| {
+            machine.0.rest.polled();
+            task.poll(context).map(|ended| {
+                if ended.is_err() {
+                    on_panic(&machine.0.setup.vitals);
+                }
+            })
+        });
         match glommio::spawn_local_into(caught, queue) {
             Ok(task) => drop(task.detach()),
             Err(error) => panic!("a core has lost its task queue: {error}"),
         }
     }
+}
+
+fn spawn<T: 'static>(task: impl Future<Output = T> + 'static, queue: TaskQueueHandle) -> io::Result<glommio::Task<T>> {
+    glommio::spawn_local_into(task, queue).map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// Says that the core is no more, however its thread ends.

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use io_uring::{cqueue, opcode, squeue, types};
 
@@ -102,6 +102,17 @@ impl Readiness {
     pub fn is_drained(&self) {
         if self.state.read.armed.get() && !self.state.beyond.get() {
             self.state.read.ready.set(false);
+        }
+    }
+
+    /// Ready once for each time that something came, of a descriptor that is never read: an event.
+    pub fn poll_event(&self, waker: &Waker) -> Poll<std::io::Result<()>> {
+        if self.state.read.ready.replace(false) {
+            return Poll::Ready(Ok(()));
+        }
+        match self.wait_to_read(waker) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 

@@ -1,10 +1,10 @@
 //! A ring of our own for disk and sockets, inside the executor's thread.
 //!
 //! glommio's file operations cannot link a write to its sync, consume their buffers, and do names on one blocking thread; its
-//! sockets are polled anew for every read, and each completion interrupts the core. Here all of that is one ring. Completions
-//! ring the core's doorbell, whose reader calls [`Ring::reap`].
+//! sockets are polled anew for every read, and each completion interrupts the core. Here all of that is one ring, and a core that
+//! has nothing to do sleeps in it ([`Ring::sleep`]). Completions also ring an event, for whoever sleeps elsewhere.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::ffi::CString;
 use std::future::Future;
 use std::io;
@@ -13,11 +13,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use io_uring::{IoUring, squeue};
+use io_uring::{IoUring, squeue, types};
 
 use super::readiness::{POLL, Polls};
-use crate::io::aligned::Aligned;
+use crate::io::aligned::{Aligned, Part};
 use crate::io::vitals::Vitals;
 
 /// Entries of the submission queue. It is handed to the kernel with every operation, so more are not needed.
@@ -31,6 +32,17 @@ const COMPLETIONS: u32 = 4096;
 pub enum Keep {
     /// Memory to write from or read into, and the file.
     Buffer(Aligned, Rc<OwnedFd>),
+    /// Memory to write from in several parts, and the file.
+    Parts {
+        /// Some of the parts are in it.
+        buffer: Aligned,
+        /// Where they are.
+        parts: Vec<libc::iovec>,
+        /// The others.
+        rest: Vec<Part>,
+        /// The file.
+        file: Rc<OwnedFd>,
+    },
     /// The file.
     File(Rc<OwnedFd>),
     /// Paths.
@@ -41,7 +53,7 @@ impl Keep {
     /// The buffer, if one was kept.
     pub fn into_buffer(self) -> Option<Aligned> {
         match self {
-            Keep::Buffer(buffer, _) => Some(buffer),
+            Keep::Buffer(buffer, _) | Keep::Parts { buffer, .. } => Some(buffer),
             Keep::File(_) | Keep::Paths(..) => None,
         }
     }
@@ -56,7 +68,14 @@ struct Inner {
     operations: RefCell<Operations>,
     polls: RefCell<Polls>,
     vitals: Arc<Vitals>,
+    /// Somebody looks at the ring whenever the core's tasks have had their turn.
+    attended: Cell<bool>,
+    /// Completions that were taken in at the last look: so many tasks have their turn before the next one, at most.
+    taken_in: Cell<u32>,
 }
+
+/// Tasks that a write may wait for before it is submitted: their turns take less time than a system call is worth.
+const FEW: u32 = 4;
 
 #[derive(Default)]
 struct Operations {
@@ -99,34 +118,40 @@ impl Ring {
         };
         uring.submitter().register_eventfd(event.as_raw_fd())?;
         let (operations, polls) = (RefCell::default(), RefCell::default());
-        Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations, polls, vitals })))
+        let (attended, taken_in) = Default::default();
+        Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations, polls, vitals, attended, taken_in })))
+    }
+
+    /// Whether [`Ring::reap`] or [`Ring::sleep`] is called whenever the core's tasks have had their turn. What can wait so long is
+    /// submitted then, all of it in one call.
+    pub fn attend(&self, attended: bool) {
+        self.0.attended.set(attended);
     }
 
     /// Submits an operation. `entry` must point only into what is kept.
     pub fn submit(&self, keep: Keep, entry: squeue::Entry) -> Operation {
-        self.start(keep, [None, Some(entry)])
+        let key = self.begin(keep);
+        self.push(&[entry.user_data(key | LAST)], true);
+        Operation { ring: self.clone(), key }
     }
 
     /// Submits two operations of which the second runs only if the first did all it was asked to do; fails as the one does that
-    /// fails.
+    /// fails. Many may wait for them: they are on their way while others have their turn.
     pub fn submit_linked(&self, keep: Keep, first: squeue::Entry, second: squeue::Entry) -> Operation {
+        let key = self.begin(keep);
         let first = first.flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS);
-        self.start(keep, [Some(first), Some(second)])
+        self.push(&[first.user_data(key), second.user_data(key | LAST)], self.0.taken_in.get() <= FEW);
+        Operation { ring: self.clone(), key }
     }
 
-    fn start(&self, keep: Keep, chain: [Option<squeue::Entry>; 2]) -> Operation {
-        let key = self.0.operations.borrow_mut().begin(keep);
+    fn begin(&self, keep: Keep) -> u64 {
         self.0.vitals.begun();
-        let [first, second] = chain;
-        let entries = first.map(|entry| entry.user_data(key)).into_iter();
-        let entries: Vec<_> = entries.chain(second.map(|entry| entry.user_data(key | LAST))).collect();
-        self.push(&entries);
-        Operation { ring: self.clone(), key }
+        self.0.operations.borrow_mut().begin(keep)
     }
 
     /// Submits a poll or its cancellation, which point to nothing.
     pub(super) fn push_poll(&self, entry: &squeue::Entry) {
-        self.push(std::slice::from_ref(entry));
+        self.push(std::slice::from_ref(entry), true);
     }
 
     /// The polls on this ring.
@@ -134,7 +159,7 @@ impl Ring {
         self.0.polls.borrow_mut()
     }
 
-    fn push(&self, entries: &[squeue::Entry]) {
+    fn push(&self, entries: &[squeue::Entry], can_wait: bool) {
         let mut uring = self.0.uring.borrow_mut();
         loop {
             // SAFETY: what the entries point to is kept in the operation's slot until the kernel has answered.
@@ -148,12 +173,15 @@ impl Ring {
         }
         // An interruption or a busy kernel leaves entries in the queue: the next submission takes them along, or the next look
         // at the ring, which the core's pulse brings in any case.
-        let _ = uring.submit();
+        if !(can_wait && self.0.attended.get()) {
+            let _ = uring.submit();
+        }
     }
 
-    /// Takes in all completions and wakes who waits for them.
-    pub fn reap(&self) {
+    /// Takes in all completions and wakes who waits for them; whether there were any.
+    pub fn reap(&self) -> bool {
         let mut uring = self.0.uring.borrow_mut();
+        let mut some = false;
         loop {
             let submission = uring.submission();
             let (waiting, overflown) = (!submission.is_empty(), submission.cq_overflow());
@@ -162,22 +190,42 @@ impl Ring {
                 // What the kernel kept back because the completion queue was full comes with the next call.
                 let _ = uring.submit();
             }
-            self.take_in(&mut uring);
+            some |= self.take_in(&mut uring);
             if !overflown {
-                return;
+                return some;
             }
         }
     }
 
-    fn take_in(&self, uring: &mut IoUring) {
+    /// Submits what there is, sleeps until something completes, but no longer than `at_most`, and takes in what has. An error says
+    /// that a signal came first.
+    pub fn sleep(&self, at_most: Option<Duration>) -> io::Result<()> {
+        let mut uring = self.0.uring.borrow_mut();
+        let slept = match at_most.map(types::Timespec::from) {
+            Some(time) => uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&time)),
+            None => uring.submit_and_wait(1),
+        };
+        self.take_in(&mut uring);
+        match slept {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            // The time is over, or the kernel wants completions to be taken in first.
+            _ => Ok(()),
+        }
+    }
+
+    fn take_in(&self, uring: &mut IoUring) -> bool {
         let (mut operations, mut polls) = (self.0.operations.borrow_mut(), self.0.polls.borrow_mut());
+        let mut count = 0;
         for completion in uring.completion() {
+            count += 1;
             if completion.user_data() & POLL != 0 {
                 polls.complete(&completion);
             } else if operations.complete(completion.user_data(), completion.result()) {
                 self.0.vitals.done();
             }
         }
+        self.0.taken_in.set(count);
+        count > 0
     }
 }
 
