@@ -1,8 +1,9 @@
 //! Memory that a disk can write from and read into without a copy.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 /// Octets to which memory, offsets and lengths of direct disk operations are aligned.
 pub const BLOCK: usize = 4096;
@@ -53,6 +54,25 @@ impl DerefMut for Aligned {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`, and `&mut self` makes the access exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+/// One of several parts that are written one behind the other.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// So much of the buffer that the write was given.
+    Buffer(Range<usize>),
+    /// So many octets at the front of other memory, which nobody changes meanwhile.
+    Piece(Rc<Aligned>, usize),
+}
+
+impl Part {
+    /// Its octets; those of `buffer` where it is of the buffer.
+    pub fn octets<'a>(&'a self, buffer: &'a Aligned) -> &'a [u8] {
+        match self {
+            Part::Buffer(range) => &buffer[range.clone()],
+            Part::Piece(piece, end) => &piece[..*end],
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub mod tls;
 pub mod vitals;
 pub mod wait;
 
-pub use aligned::Aligned;
+pub use aligned::{Aligned, Part};
 
 /// One core of the machine.
 pub trait Machine: Clone + 'static {
@@ -148,6 +148,16 @@ pub trait File: Clone + 'static {
         &self,
         buffer: Aligned,
         range: std::ops::Range<usize>,
+        offset: u64,
+    ) -> (io::Result<()>, Aligned);
+
+    /// Writes `range` of the buffer at `offset`, and behind it the parts of `rest`, in one operation; in all else as
+    /// [`File::write_synced`] does.
+    async fn write_all_synced(
+        &self,
+        buffer: Aligned,
+        range: std::ops::Range<usize>,
+        rest: Vec<Part>,
         offset: u64,
     ) -> (io::Result<()>, Aligned);
 

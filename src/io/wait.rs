@@ -33,7 +33,7 @@ impl<T: Clone> Latch<T> {
     /// Sets the value, unless it is set, and wakes all who wait.
     pub fn set(&self, value: T) {
         self.0.value.borrow_mut().get_or_insert(value);
-        self.0.waiting.take().into_iter().for_each(Waker::wake);
+        wake_all(&self.0.waiting);
     }
 
     /// The value, once it is there.
@@ -60,7 +60,7 @@ impl Bell {
     /// Wakes everyone who waits.
     pub fn ring(&self) {
         self.rings.set(self.rings.get().wrapping_add(1));
-        self.waiting.take().into_iter().for_each(Waker::wake);
+        wake_all(&self.waiting);
     }
 
     /// Ends at the first ring after this call, even if it rings before the future is polled.
@@ -82,6 +82,16 @@ impl Bell {
             remember(&mut self.waiting.borrow_mut(), context.waker());
             Poll::Pending
         })
+    }
+}
+
+/// Wakes everyone who waits. The list keeps its memory for those who come next.
+fn wake_all(waiting: &RefCell<Vec<Waker>>) {
+    let mut woken = waiting.take();
+    woken.drain(..).for_each(Waker::wake);
+    let mut since = waiting.borrow_mut();
+    if since.is_empty() {
+        *since = woken;
     }
 }
 

@@ -100,6 +100,41 @@ impl<M: Machine> Channel<M> {
 
     /// Waits for input; only right when none is left. In a transaction that may end it goes on while the server stops.
     pub async fn receive(&mut self, deadline: Deadline, in_transaction: bool) -> Result<(), End> {
+        self.take_turn(deadline).await?;
+        let octets = poll_fn(|context| match self.poll_read(context) {
+            Poll::Pending => self.poll_wait(in_transaction, context),
+            ready => ready,
+        })
+        .await?;
+        if octets == 0 { Err(End::Closed) } else { Ok(()) }
+    }
+
+    /// The same, but the input is received into a buffer of the caller's: how much of it. What is not used goes back with
+    /// [`Channel::unread`].
+    pub async fn receive_into(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+        in_transaction: bool,
+    ) -> Result<usize, End> {
+        self.take_turn(deadline).await?;
+        let octets = poll_fn(|context| match self.stream.poll_read(context, buffer) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(End::Lost)),
+            Poll::Pending => self.poll_wait(in_transaction, context),
+        })
+        .await?;
+        if octets == 0 { Err(End::Closed) } else { Ok(octets) }
+    }
+
+    /// Input that was received elsewhere and not used; only right when none is left.
+    pub fn unread(&mut self, octets: &[u8]) {
+        if !octets.is_empty() {
+            self.input.fill(self.core.buffers.take_with(octets), octets.len());
+        }
+    }
+
+    /// Before it is waited for input.
+    async fn take_turn(&mut self, deadline: Deadline) -> Result<(), End> {
         self.input.release(&self.core.buffers);
         self.turns += 1;
         if self.turns.is_multiple_of(TURNS) {
@@ -110,12 +145,7 @@ impl<M: Machine> Channel<M> {
             return Err(End::Interrupted(deadline.why));
         }
         self.wait.until(deadline);
-        let octets = poll_fn(|context| match self.poll_read(context) {
-            Poll::Pending => self.poll_wait(in_transaction, context),
-            ready => ready,
-        })
-        .await?;
-        if octets == 0 { Err(End::Closed) } else { Ok(()) }
+        Ok(())
     }
 
     /// Whether the client has sent anything already.

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::channel::{Channel, End};
-use super::core::{Core, LmtpWay, Server};
+use super::channel::{Channel, Deadline, End};
+use super::core::{Core, Server};
 use super::login::{Applicant, Told, outcome};
 use super::pace::{Doing, Pace};
 use super::slowing;
-use super::spooler::{Fate, Resolved};
+use super::spooler::Fate;
 use crate::control::journal::Level;
 use crate::delivery::Delivered;
 use crate::io::Machine;
@@ -25,7 +25,6 @@ use crate::smtp::server::Session;
 use crate::smtp::server::question::{Authentication, Interrupt, Question, Refusal, Step, Transfer, Verdict};
 use crate::smtp::server::replies;
 use crate::smtp::server::settings::Service;
-use crate::spool::record::Fields;
 use crate::spool::{Committed, Incoming, StoreError};
 
 /// Octets of replies that gather before they are sent although more input is there.
@@ -43,8 +42,6 @@ pub enum Proof {
     Spooled(Committed),
     /// It is in the recipient's mailbox, synced.
     Delivered(Delivered),
-    /// The recipient has come to another end, or has a message of its own, synced.
-    Resolved(Resolved),
 }
 
 /// A dialogue.
@@ -53,6 +50,8 @@ pub struct Connection<M: Machine> {
     server: Rc<Server>,
     channel: Channel<M>,
     client: SocketAddr,
+    /// The client as the log shows it, in every line.
+    shown: Box<str>,
     id: SessionId,
     session: Session<Proof>,
     lines: LineReader,
@@ -64,14 +63,14 @@ pub struct Connection<M: Machine> {
 
 /// A message whose content is being received.
 struct Receiving<M: Machine> {
-    envelope: Envelope,
+    envelope: Rc<Envelope>,
     /// Octets of the Received field before the client's own.
     trace: u64,
     /// Where it is kept; `Err` once that failed or was in vain, while the rest of the content is still to be read.
     incoming: Result<Incoming<M>, Discarded>,
     scanner: Scanner,
     /// Whom it says it is from, where that is asked.
-    from: Option<FromScanner>,
+    from: Option<Box<FromScanner>>,
 }
 
 /// Why content is no longer kept.
@@ -88,7 +87,31 @@ enum Scanner {
     Body(BodyScanner),
 }
 
+/// How long a client is waited for.
+struct Waiting {
+    began: Duration,
+    deadline: Deadline,
+    /// Even while the server stops.
+    graceful: bool,
+}
+
+/// What came of receiving content where it is to stay.
+enum Received {
+    /// So many octets came, and the end of content perhaps.
+    Content { octets: usize, ended: bool },
+    /// There is no place for it to stay.
+    Nothing,
+}
+
 impl Scanner {
+    /// What of the content so far is held back.
+    fn held(&self) -> &'static [u8] {
+        match self {
+            Scanner::Data(decoder) => decoder.held(),
+            Scanner::Body(_) => &[],
+        }
+    }
+
     fn content(&self) -> Content {
         match self {
             Scanner::Data(decoder) => decoder.content(),
@@ -152,6 +175,7 @@ impl<M: Machine> Connection<M> {
             server,
             channel,
             client,
+            shown: client.to_string().into(),
             id,
         }
     }
@@ -187,6 +211,7 @@ impl<M: Machine> Connection<M> {
         if !self.session.in_transaction() {
             self.message = None;
         }
+        self.make_room_for_replies();
         loop {
             let mut rest = self.channel.input();
             let before = rest.len();
@@ -205,6 +230,13 @@ impl<M: Machine> Connection<M> {
                 return Ok(step);
             }
             self.refill(Doing { line: self.lines.has_begun(), ..Doing::default() }).await?;
+            self.make_room_for_replies();
+        }
+    }
+
+    fn make_room_for_replies(&mut self) {
+        if self.replies.capacity() == 0 {
+            self.replies = self.core.buffers.take_text();
         }
     }
 
@@ -301,7 +333,7 @@ impl<M: Machine> Connection<M> {
             event,
             &[
                 ("session", &self.id),
-                ("client", &self.client),
+                ("client", &self.shown),
                 ("user", &name),
                 ("mechanism", &mechanism),
                 ("why", outcome(&result)),
@@ -326,7 +358,7 @@ impl<M: Machine> Connection<M> {
     fn note_refusal(&self, about: &[(&'static str, &dyn std::fmt::Display)], reply: &Reply) {
         let code = reply.code();
         let mut fields: Vec<(&'static str, &dyn std::fmt::Display)> =
-            vec![("session", &self.id), ("client", &self.client)];
+            vec![("session", &self.id), ("client", &self.shown)];
         fields.extend_from_slice(about);
         let text = reply.text();
         fields.extend_from_slice(&[("reply", &code), ("text", &text)]);
@@ -370,7 +402,7 @@ impl<M: Machine> Connection<M> {
             &[
                 ("id", &message.envelope.id),
                 ("session", &self.id),
-                ("client", &self.client),
+                ("client", &self.shown),
                 ("from", &format_args!("<{}>", message.envelope.reverse_path)),
                 ("nrcpt", &message.envelope.recipients.len()),
                 ("size", &content.octets),
@@ -381,38 +413,31 @@ impl<M: Machine> Connection<M> {
 
     async fn begin_message(&mut self, transfer: Transfer) {
         let envelope = self.session.begin(self.core.next_message(), self.core.machine.wall_clock());
-        let mut trace = Vec::with_capacity(256);
+        let mut trace = self.core.buffers.take_text();
         write_received(&envelope, self.session.recipients(), &self.server.settings.hello_name, &mut trace);
         let scanner = match transfer {
             Transfer::Data => Scanner::Data(DataDecoder::new()),
             Transfer::Chunk { .. } | Transfer::Discard { .. } => Scanner::Body(BodyScanner::new()),
         };
-        let incoming = Ok(self.core.spool.incoming_with(envelope.clone(), self.fields()));
-        let from = self.server.chain.asks_about_content(self.session.peer()).then(FromScanner::default);
+        let envelope = Rc::new(envelope);
+        let incoming = Ok(self.core.spool.incoming(envelope.clone()));
+        let from = self.server.chain.asks_about_content(self.session.peer()).then(Box::<FromScanner>::default);
         let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner, from: None };
         message.keep(&trace, false).await;
+        self.core.buffers.give_text(trace);
         message.from = from;
         self.message = Some(message);
         self.pace.content_begins();
     }
 
-    /// What the record says of a message beside its envelope: what only its session knows, where the pipeline may ask for it.
-    fn fields(&self) -> Fields {
-        if !self.core.spooler.walks() {
-            return Fields::default();
-        }
-        let is_lmtp = self.server.settings.protocol == Service::Lmtp;
-        let straight = is_lmtp && self.server.lmtp == LmtpWay::Mailbox;
-        Fields {
-            notes: self.core.spooler.notes_of_client(straight, self.session.peer().authorized),
-            ..Fields::default()
-        }
-    }
-
     async fn receive_until_dot(&mut self) -> Result<(), End> {
         loop {
             if self.channel.input().is_empty() {
-                self.refill(CONTENT).await?;
+                match self.receive_in_place(u64::MAX).await? {
+                    Received::Content { ended: true, .. } => return Ok(()),
+                    Received::Content { .. } => continue,
+                    Received::Nothing => self.refill(CONTENT).await?,
+                }
             }
             let Some(message) = &mut self.message else { return Ok(()) };
             let Scanner::Data(decoder) = &mut message.scanner else { return Ok(()) };
@@ -432,7 +457,13 @@ impl<M: Machine> Connection<M> {
     async fn receive_octets(&mut self, mut octets: u64) -> Result<(), End> {
         while octets > 0 {
             if self.channel.input().is_empty() {
-                self.refill(CONTENT).await?;
+                match self.receive_in_place(octets).await? {
+                    Received::Content { octets: received, .. } => {
+                        octets -= received as u64;
+                        continue;
+                    }
+                    Received::Nothing => self.refill(CONTENT).await?,
+                }
             }
             let Some(message) = &mut self.message else { return Ok(()) };
             let Scanner::Body(scanner) = &mut message.scanner else { return Ok(()) };
@@ -446,6 +477,49 @@ impl<M: Machine> Connection<M> {
             self.channel.consume(used);
         }
         Ok(())
+    }
+
+    /// Receives content, at most so many octets, into the memory that it is written from; only right when no input is left. What
+    /// follows its end is input again.
+    async fn receive_in_place(&mut self, at_most: u64) -> Result<Received, End> {
+        let waiting = self.begin_to_wait(CONTENT).await?;
+        let Connection { message: Some(message), channel, session, pace, core, .. } = self else {
+            return Ok(Received::Nothing);
+        };
+        let Receiving { incoming: place, scanner, from, .. } = message;
+        let Ok(incoming) = place else { return Ok(Received::Nothing) };
+        let room = incoming.room();
+        let held = scanner.held();
+        let end = room.len().min(held.len().saturating_add(usize::try_from(at_most).unwrap_or(usize::MAX)));
+        if end <= held.len() {
+            return Ok(Received::Nothing);
+        }
+        // What was held back stands before what comes now: it is content, or begins the end of it.
+        room[..held.len()].copy_from_slice(held);
+        let octets = channel.receive_into(&mut room[held.len()..end], waiting.deadline, waiting.graceful).await?;
+        pace.content_came(core.patience.now() - waiting.began, octets);
+        let received = &room[held.len()..held.len() + octets];
+        let (content, rest) = match scanner {
+            Scanner::Data(decoder) => {
+                let scan = decoder.scan(received);
+                (scan.carry.len() + scan.content, scan.end.and_then(|end| received.get(end..)))
+            }
+            Scanner::Body(scanner) => {
+                scanner.scan(received);
+                (octets, None)
+            }
+        };
+        let ended = rest.is_some();
+        channel.unread(rest.unwrap_or_default());
+        if let Some(from) = from {
+            from.scan(&room[..content]);
+        }
+        if session.too_big(scanner.content().octets) {
+            *place = Err(Discarded::TooBig);
+        } else if let Err(error) = incoming.received(content).await {
+            *place = Err(Discarded::NotStored(error));
+        }
+        Ok(Received::Content { octets, ended })
     }
 
     async fn skip(&mut self, mut octets: u64) -> Result<(), End> {
@@ -497,11 +571,9 @@ impl<M: Machine> Connection<M> {
         let id = committed.id();
         if self.server.settings.protocol == Service::Lmtp && !self.core.hold {
             // Boxed, so that sessions which never deliver themselves need not have room for it.
-            let split = self.server.lmtp == LmtpWay::Container { split: true };
-            let fates = Box::pin(self.core.spooler.deliver_now(id, envelope.recipients.len(), split)).await;
+            let fates = Box::pin(self.core.spooler.deliver_now(id, envelope.recipients.len())).await;
             let results = fates.into_iter().map(|fate| match fate {
                 Fate::Delivered(delivered) => Ok(Proof::Delivered(delivered)),
-                Fate::Resolved(resolved) => Ok(Proof::Resolved(resolved)),
                 Fate::Failed => Err(Refusal::MailboxFailed),
             });
             return self.session.delivered(results.collect(), &mut self.replies);
@@ -515,7 +587,7 @@ impl<M: Machine> Connection<M> {
         let fields: [(&'static str, &dyn std::fmt::Display); 7] = [
             ("id", &envelope.id),
             ("session", &self.id),
-            ("client", &self.client),
+            ("client", &self.shown),
             ("from", &format_args!("<{}>", envelope.reverse_path)),
             ("nrcpt", &envelope.recipients.len()),
             ("size", &content.octets),
@@ -526,16 +598,22 @@ impl<M: Machine> Connection<M> {
 
     /// Sends the replies, then waits for input.
     async fn refill(&mut self, doing: Doing) -> Result<(), End> {
+        let Waiting { began, deadline, graceful } = self.begin_to_wait(doing).await?;
+        self.channel.receive(deadline, graceful).await?;
+        if doing.content {
+            self.pace.content_came(self.core.patience.now() - began, self.channel.input().len());
+        }
+        Ok(())
+    }
+
+    /// Sends the replies, and says until when it is waited for input.
+    async fn begin_to_wait(&mut self, doing: Doing) -> Result<Waiting, End> {
         self.flush().await?;
         let in_transaction = self.session.in_transaction();
         let doing = Doing { transaction: in_transaction, ..doing };
         let began = self.core.patience.now();
         let deadline = self.pace.deadline(began, self.server.idle_timeout, doing);
-        self.channel.receive(deadline, in_transaction && self.server.graceful).await?;
-        if doing.content {
-            self.pace.content_came(self.core.patience.now() - began, self.channel.input().len());
-        }
-        Ok(())
+        Ok(Waiting { began, deadline, graceful: in_transaction && self.server.graceful })
     }
 
     /// Sends what was replied.
@@ -547,7 +625,7 @@ impl<M: Machine> Connection<M> {
     async fn flush_within(&mut self, limit: Duration) -> Result<(), End> {
         self.channel.send(&mut self.replies, limit).await?;
         // An idle session keeps no memory for replies.
-        self.replies.shrink_to(0);
+        self.core.buffers.give_text(std::mem::take(&mut self.replies));
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! The content of a message as it is received: where DATA ends (RFC 5321 §4.1.1.4, §4.5.2), and what one pass over the
 //! octets can tell of them.
 
-use memchr::memchr2;
-
+use super::line_ends::LineEnds;
 use crate::mail::Content;
 
 /// What of the octets just received is content.
@@ -56,6 +55,11 @@ impl DataDecoder {
         }
         self.scanner.content.octets += (carry.len() + content) as u64;
         Scan { carry, content, end }
+    }
+
+    /// What is held back at this moment: the next [`Scan::carry`], unless the data ends with it.
+    pub fn held(&self) -> &'static [u8] {
+        TERMINATOR.get(..self.held).unwrap_or_default()
     }
 
     /// What is known of the content given out so far.
@@ -144,6 +148,7 @@ impl Scanner {
     /// octets the data with its terminator takes up, if it ends here.
     fn run(&mut self, received: &[u8], held: u64) -> Option<usize> {
         let base = self.content.octets + held;
+        let mut ends = LineEnds::of(received);
         let mut at = 0;
         while let Some(&next) = received.get(at) {
             match (self.state, next) {
@@ -162,7 +167,7 @@ impl Scanner {
                     self.content.bare_cr = true;
                     self.state = State::Text;
                 }
-                _ => self.text(received, &mut at),
+                _ => self.text(received, &mut ends, base, &mut at),
             }
         }
         self.note_eight_bit(Some(received));
@@ -174,14 +179,22 @@ impl Scanner {
         *at += 1;
     }
 
-    /// Goes on to behind the next CR, or LF, or to the end of the buffer.
-    fn text(&mut self, received: &[u8], at: &mut usize) {
-        let rest = received.get(*at..).unwrap_or_default();
-        let found = memchr2(b'\r', b'\n', rest);
-        *at += found.map_or(rest.len(), |offset| offset + 1);
-        let cr = found.and_then(|offset| rest.get(offset)) == Some(&b'\r');
-        self.content.bare_lf |= found.is_some() && !cr;
-        self.state = if cr { State::Cr } else { State::Text };
+    /// Goes on to behind the next CR LF, CR or LF, or to the end of the buffer.
+    fn text(&mut self, received: &[u8], ends: &mut LineEnds<'_>, base: u64, at: &mut usize) {
+        let found = ends.next_from(*at);
+        *at = found.map_or(received.len(), |found| found + 1);
+        match found.and_then(|found| received.get(found..)) {
+            Some([b'\r', b'\n', ..]) => {
+                self.step(State::LineStart, at);
+                self.end_line(base + *at as u64);
+            }
+            Some([b'\r', ..]) => self.state = State::Cr,
+            Some(_) => {
+                self.content.bare_lf = true;
+                self.state = State::Text;
+            }
+            None => self.state = State::Text,
+        }
     }
 
     /// A CR LF ended `end` octets into the content.
@@ -222,10 +235,13 @@ mod tests {
     fn decode(pieces: &[&[u8]]) -> Decoded {
         let (mut decoder, mut content, mut before) = (DataDecoder::new(), Vec::new(), 0);
         for piece in pieces {
+            let held = decoder.held();
             let scan = decoder.scan(piece);
             content.extend_from_slice(scan.carry);
             content.extend_from_slice(&piece[..scan.content]);
             assert_eq!(decoder.content().octets, content.len() as u64);
+            // What is held back is what was received behind the content.
+            assert!(scan.end.is_some() || [held, piece].concat().ends_with(decoder.held()));
             if let Some(end) = scan.end {
                 return (content, decoder.content(), Some(before + end));
             }

@@ -9,6 +9,7 @@ pub mod command;
 pub mod data;
 pub mod grammar;
 pub mod line;
+pub mod line_ends;
 pub mod parameter;
 pub mod received;
 pub mod sasl;

@@ -7,9 +7,12 @@
 
 use super::record::{Draft, Key, Kind, RECORD_MAX};
 use super::segment::{SEGMENT_HEADER, SegmentHeader, encode_header};
-use crate::io::Aligned;
 use crate::io::aligned::blocks;
 use crate::io::wait::Latch;
+use crate::io::{Aligned, Part};
+
+/// Octets of a batch at most, unless one record alone has more: nobody waits for long because others are large.
+const BATCH_MAX: usize = 4 * 1024 * 1024;
 
 /// How a batch ended: all of it is on stable storage, or nothing about it is known.
 pub type Ending = Result<(), BatchLost>;
@@ -45,10 +48,12 @@ pub struct Write {
     pub epoch: u64,
     /// Octets from the segment's start, a multiple of the block size.
     pub offset: u64,
-    /// Holds the batch.
+    /// Holds the front of the batch.
     pub buffer: Aligned,
     /// Where in the buffer; whole blocks.
     pub range: std::ops::Range<usize>,
+    /// What comes behind that, in order; whole blocks each.
+    pub rest: Vec<Part>,
     /// How many records it holds.
     pub records: u32,
     /// To be set once the outcome is known.
@@ -65,9 +70,13 @@ pub struct GroupCommit {
     sealed: usize,
     /// Octets of the current segment that are written or belong to a batch that has left.
     written: usize,
-    /// The gathering batch.
+    /// The gathering batch: its octets, and how many of the buffer's are among them.
     buffer: Aligned,
     gathered: usize,
+    in_buffer: usize,
+    /// Its parts that are complete; the last, which is not, begins so far into the buffer.
+    parts: Vec<Part>,
+    part: usize,
     records: u32,
     ending: Latch<Ending>,
     /// The other buffer, when no batch is in flight.
@@ -88,6 +97,9 @@ impl GroupCommit {
             written: segment_octets,
             buffer: buffer(),
             gathered: 0,
+            in_buffer: 0,
+            parts: Vec::new(),
+            part: 0,
             records: 0,
             ending: Latch::default(),
             spare: Some(buffer()),
@@ -121,17 +133,49 @@ impl GroupCommit {
     /// Puts a record into the gathering batch.
     pub fn place(&mut self, draft: &Draft, kind: Kind) -> Result<Placed, Unplaced> {
         let batch = self.written.max(SEGMENT_HEADER);
-        let start = batch + self.gathered;
+        // A record with pieces begins at a fresh block, so that they do.
+        let apart = draft.has_pieces();
+        let begin = if apart { blocks(self.gathered) } else { self.gathered };
+        let start = batch + begin;
         if blocks(start + draft.stride()) > self.segment_octets {
             return Err(if self.gathered > 0 { Unplaced::Later } else { Unplaced::NeedsSegment });
         }
-        if self.gathered + draft.stride() > self.buffer.len() {
+        let in_buffer = if apart { blocks(self.in_buffer) + draft.front() } else { self.in_buffer + draft.stride() };
+        let too_long = self.gathered > 0 && begin + draft.stride() > BATCH_MAX;
+        if in_buffer > self.buffer.len() || too_long {
             return Err(Unplaced::Later);
         }
-        draft.write(self.key, kind, self.epoch, batch as u32, &mut self.buffer[self.gathered..]);
-        self.gathered += draft.stride();
+        if apart {
+            self.place_apart(draft, kind, batch as u32);
+        } else {
+            draft.write(self.key, kind, self.epoch, batch as u32, &mut self.buffer[self.in_buffer..]);
+            self.in_buffer += draft.stride();
+            self.gathered += draft.stride();
+        }
         self.records += 1;
         Ok(Placed { epoch: self.epoch, offset: start as u32, ending: self.ending.clone() })
+    }
+
+    /// Puts a record in whose pieces are written from where they are. What is placed behind it begins at a fresh block as well.
+    fn place_apart(&mut self, draft: &Draft, kind: Kind, batch: u32) {
+        self.fill_block();
+        let place = &mut self.buffer[self.in_buffer..self.in_buffer + draft.front()];
+        let pieces = draft.write_front(self.key, kind, self.epoch, batch, place);
+        self.in_buffer += draft.front();
+        self.gathered += draft.front();
+        self.parts.push(Part::Buffer(self.part..self.in_buffer));
+        self.part = self.in_buffer;
+        for (piece, end) in pieces {
+            self.gathered += end;
+            self.parts.push(Part::Piece(piece, end));
+        }
+    }
+
+    /// Pads what is gathered with zeros to whole blocks.
+    fn fill_block(&mut self) {
+        let end = blocks(self.in_buffer);
+        self.buffer[self.in_buffer..end].fill(0);
+        (self.in_buffer, self.gathered) = (end, blocks(self.gathered));
     }
 
     /// The gathered batch, if there is one and none is in flight; a new one begins to gather. Where it is the first of its
@@ -144,17 +188,26 @@ impl GroupCommit {
         if self.written == 0 {
             return Some(self.write_header(next));
         }
-        let end = blocks(self.gathered);
-        self.buffer[self.gathered..end].fill(0);
+        self.fill_block();
+        if self.in_buffer > self.part {
+            self.parts.push(Part::Buffer(self.part..self.in_buffer));
+        }
+        let mut parts = std::mem::take(&mut self.parts).into_iter();
+        let range = match parts.next() {
+            Some(Part::Buffer(range)) => range,
+            // Every batch begins with a record's front, which is in the buffer.
+            _ => 0..0,
+        };
         let offset = self.written;
-        self.written += end;
-        self.gathered = 0;
+        self.written += std::mem::take(&mut self.gathered);
+        (self.in_buffer, self.part) = (0, 0);
         self.left = Some(self.ending.clone());
         Some(Write {
             epoch: self.epoch,
             offset: offset as u64,
             buffer: std::mem::replace(&mut self.buffer, next),
-            range: 0..end,
+            range,
+            rest: parts.collect(),
             records: std::mem::take(&mut self.records),
             ending: std::mem::take(&mut self.ending),
         })
@@ -165,7 +218,7 @@ impl GroupCommit {
         encode_header(header, &mut buffer);
         self.written = SEGMENT_HEADER;
         let ending = Latch::default();
-        Write { epoch: self.epoch, offset: 0, buffer, range: 0..SEGMENT_HEADER, records: 0, ending }
+        Write { epoch: self.epoch, offset: 0, buffer, range: 0..SEGMENT_HEADER, rest: Vec::new(), records: 0, ending }
     }
 
     /// The ending of the last record placed so far, if one was ever placed.

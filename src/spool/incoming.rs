@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::StoreError;
 use super::log::Purpose;
-use super::record::{CONTENT_MAX, Draft, Extent, Fields, Kind};
+use super::record::{CONTENT_MAX, Draft, Extent, Fields, Kind, Origin};
 use super::store::Spool;
 use crate::io::Machine;
 use crate::mail::{Content, Envelope, MessageId};
@@ -34,21 +34,29 @@ pub(super) type OpenChain = Rc<RefCell<Vec<Extent>>>;
 /// A message whose content is being received. Dropped before it is committed, it leaves nothing behind.
 pub struct Incoming<M: Machine> {
     spool: Spool<M>,
-    envelope: Envelope,
-    fields: Fields,
+    envelope: Rc<Envelope>,
+    /// What a client's message has none of.
+    fields: Option<Box<Fields>>,
     draft: Option<Draft>,
-    chunks: OpenChain,
+    /// Those that are on the disk, once there are some.
+    chunks: Option<OpenChain>,
 }
 
 impl<M: Machine> Incoming<M> {
-    pub(super) fn new(spool: Spool<M>, envelope: Envelope, fields: Fields) -> Incoming<M> {
-        let draft = Draft::message_with(&envelope, &[], &fields, spool.take_buffer());
-        Incoming { spool, envelope, fields, draft: Some(draft), chunks: OpenChain::default() }
+    pub(super) fn new(spool: Spool<M>, envelope: Rc<Envelope>, fields: Fields) -> Incoming<M> {
+        let draft = Draft::receiving(&envelope, &[], &fields, spool.memory());
+        let fields = (fields != Fields::default()).then(|| Box::new(fields));
+        Incoming { spool, envelope, fields, draft: Some(draft), chunks: None }
     }
 
     /// What is made of mail that is here already must find room where clients find none, or a full spool would stay full.
     fn purpose(&self) -> Purpose {
-        if self.fields.origin.is_some() { Purpose::Upkeep } else { Purpose::Intake }
+        if self.origin().is_some() { Purpose::Upkeep } else { Purpose::Intake }
+    }
+
+    /// The message that it is made of.
+    fn origin(&self) -> Option<&Origin> {
+        self.fields.as_ref()?.origin.as_ref()
     }
 
     /// The message.
@@ -60,27 +68,56 @@ impl<M: Machine> Incoming<M> {
     /// buffer, and a client faster than the disk waits here.
     pub async fn push(&mut self, mut content: &[u8]) -> Result<(), StoreError> {
         while !content.is_empty() {
-            let Some(draft) = &mut self.draft else { return Err(StoreError::Closed) };
-            let room = CONTENT_MAX - draft.content_octets();
-            let (now, later) = content.split_at(room.min(content.len()));
-            draft.push(now);
-            content = later;
-            if draft.content_octets() == CONTENT_MAX {
-                self.stage_chunk().await?;
+            let room = self.room();
+            if room.is_empty() {
+                return Err(StoreError::Closed);
             }
+            let (now, later) = content.split_at(room.len().min(content.len()));
+            room[..now.len()].copy_from_slice(now);
+            content = later;
+            self.received(now.len()).await?;
+        }
+        Ok(())
+    }
+
+    /// Room to receive content into where it stays until it is written; none once the message is lost.
+    pub fn room(&mut self) -> &mut [u8] {
+        match &mut self.draft {
+            Some(draft) => draft.room(self.spool.memory()),
+            None => &mut [],
+        }
+    }
+
+    /// So many octets at the front of the room are content. In all else this is [`Incoming::push`].
+    pub async fn received(&mut self, octets: usize) -> Result<(), StoreError> {
+        let Some(draft) = &mut self.draft else { return Err(StoreError::Closed) };
+        draft.received(octets);
+        if draft.content_octets() >= CONTENT_MAX {
+            self.stage_chunk().await?;
         }
         Ok(())
     }
 
     /// Writes what there is as a chunk, and begins the next record.
     async fn stage_chunk(&mut self) -> Result<(), StoreError> {
-        let Some(draft) = self.draft.take() else { return Err(StoreError::Closed) };
+        let Some(mut draft) = self.draft.take() else { return Err(StoreError::Closed) };
+        draft.close();
         let chunk = self.spool.log().append(&draft, Kind::Chunk, self.purpose()).await?;
-        self.chunks.borrow_mut().push(chunk);
-        self.spool.chain_is_open(self.envelope.id, &self.chunks);
-        self.draft =
-            Some(Draft::message_with(&self.envelope, &self.chunks.borrow(), &self.fields, draft.into_buffer()));
+        self.spool.memory().give(draft);
+        let chunks = self.chunks.get_or_insert_default();
+        chunks.borrow_mut().push(chunk);
+        self.spool.chain_is_open(self.envelope.id, chunks);
+        let none = Fields::default();
+        let fields = self.fields.as_deref().unwrap_or(&none);
+        self.draft = Some(Draft::receiving(&self.envelope, &chunks.borrow(), fields, self.spool.memory()));
         Ok(())
+    }
+
+    /// Its chunks stay where they are from here on; where that is.
+    fn close_chain(&mut self) -> Vec<Extent> {
+        let Some(chunks) = self.chunks.take() else { return Vec::new() };
+        self.spool.chain_is_closed(self.envelope.id);
+        chunks.take()
     }
 
     /// Makes the message durable: written and synced, its envelope with it. From the moment this ends well we are
@@ -89,18 +126,21 @@ impl<M: Machine> Incoming<M> {
         let Some(mut draft) = self.draft.take() else { return Err(StoreError::Closed) };
         draft.set_findings(content);
         // From here on the chunks stay where they are, which is not where they were when the record was begun, perhaps.
-        self.spool.chain_is_closed(self.envelope.id);
-        draft.set_extents(&self.chunks.borrow());
+        if let Some(chunks) = &self.chunks {
+            self.spool.chain_is_closed(self.envelope.id);
+            draft.set_extents(&chunks.borrow());
+        }
+        draft.close();
         let record = self.spool.log().append(&draft, Kind::Message, self.purpose()).await?;
-        self.spool.give_buffer(draft.into_buffer());
-        let chunks = self.chunks.take();
+        self.spool.memory().give(draft);
+        let chunks = self.close_chain();
         // What was pinned by the one who received it is now needed by the message, and by others, perhaps.
         for chunk in &chunks {
             self.spool.log().pin_shared(chunk, self.envelope.id);
             self.spool.log().unpin(chunk);
         }
         self.spool.admit(&self.envelope, record, chunks.into());
-        if let Some(origin) = &self.fields.origin {
+        if let Some(origin) = self.origin() {
             self.spool.apply(origin.parent, &origin.taken());
         }
         Ok(Committed::new(self.envelope.id))
@@ -109,12 +149,11 @@ impl<M: Machine> Incoming<M> {
 
 impl<M: Machine> Drop for Incoming<M> {
     fn drop(&mut self) {
-        self.spool.chain_is_closed(self.envelope.id);
-        for chunk in self.chunks.take() {
+        for chunk in self.close_chain() {
             self.spool.log().unpin(&chunk);
         }
         if let Some(draft) = self.draft.take() {
-            self.spool.give_buffer(draft.into_buffer());
+            self.spool.memory().give(draft);
         }
     }
 }

@@ -420,7 +420,7 @@ impl<M: Machine> Log<M> {
                 Some(file) if !self.0.closed.get() => {
                     let begun = self.0.machine.now();
                     self.0.writing_since.set(Some(begun));
-                    let written = file.write_synced(batch.buffer, batch.range, batch.offset).await;
+                    let written = file.write_all_synced(batch.buffer, batch.range, batch.rest, batch.offset).await;
                     self.0.writing_since.set(None);
                     self.0.slowest.set(self.0.slowest.get().max(self.0.machine.now().saturating_sub(begun)));
                     written

@@ -5,9 +5,14 @@
 //! multiples of [`ALIGNMENT`]; each batch begins at a fresh block, so that writing one never touches a block that holds
 //! acknowledged mail.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::envelope_codec::{Cursor, Malformed, decode_envelope, encode_envelope};
 use super::outcome::{Outcome, OutcomeResult, decode_outcomes, encode_outcomes};
 use super::progress::Progress;
+use crate::io::Aligned;
+use crate::io::aligned::{BLOCK, blocks};
 use crate::mail::{Content, Envelope, MessageId};
 
 /// Octets of a record's header.
@@ -261,14 +266,67 @@ impl Header {
 #[derive(Debug)]
 pub struct Draft {
     id: MessageId,
+    /// The front of the record, of which so much is used.
     octets: Vec<u8>,
+    used: usize,
     envelope: usize,
     /// Octets before the extents.
     extents: usize,
+    /// What the front has no room for, where it may be written from: whole pieces but for the last.
+    pieces: Vec<Rc<Aligned>>,
+    in_pieces: usize,
+    /// Nothing more comes, and the last piece is zeros behind its end.
+    closed: bool,
 }
 
 /// Octets at the start of an envelope section that say what was learned of the content; written last.
 const FINDINGS: usize = 32;
+
+/// Octets at the front of a record that are copied into the batch it is written with; what is behind them is written from where it
+/// was received. Of messages no larger, a copy costs less than a write by itself.
+pub const FRONT: usize = 16 * 1024;
+
+/// Octets of a piece behind the front.
+pub const PIECE: usize = 64 * 1024;
+
+/// Memory for records that are received in place, kept for the next ones.
+#[derive(Debug, Default)]
+pub struct Memory {
+    fronts: RefCell<Vec<Vec<u8>>>,
+    pieces: RefCell<Vec<Rc<Aligned>>>,
+    /// To encode envelopes in.
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// Fronts and pieces that are kept: 4 MiB of each.
+const KEPT_FRONTS: usize = 256;
+const KEPT_PIECES: usize = 64;
+
+impl Memory {
+    fn front(&self, head: usize) -> Vec<u8> {
+        // One that has room for a head out of the common would be too large for others.
+        let common = head <= FRONT / 2;
+        let kept = if common { self.fronts.borrow_mut().pop() } else { None };
+        kept.unwrap_or_else(|| vec![0; if common { FRONT } else { blocks(head + FRONT / 2) }])
+    }
+
+    fn piece(&self) -> Rc<Aligned> {
+        self.pieces.borrow_mut().pop().unwrap_or_else(|| Rc::new(Aligned::zeroed(PIECE)))
+    }
+
+    /// Takes a draft's memory back.
+    pub fn give(&self, draft: Draft) {
+        let mut fronts = self.fronts.borrow_mut();
+        if draft.octets.len() == FRONT && fronts.len() < KEPT_FRONTS {
+            fronts.push(draft.octets);
+        }
+        let mut pieces = self.pieces.borrow_mut();
+        // A piece that somebody still writes from is not ours to write into.
+        let free = draft.pieces.into_iter().filter(|piece| Rc::strong_count(piece) == 1);
+        let room = KEPT_PIECES.saturating_sub(pieces.len());
+        pieces.extend(free.take(room));
+    }
+}
 
 impl Draft {
     /// Begins a record of the message of `envelope` in `buffer` (whose old content goes), behind the `extents` that earlier
@@ -279,17 +337,31 @@ impl Draft {
 
     /// The same with further fields.
     pub fn message_with(envelope: &Envelope, extents: &[Extent], fields: &Fields, mut buffer: Vec<u8>) -> Draft {
-        buffer.clear();
-        buffer.resize(HEADER + FINDINGS, 0);
-        encode_envelope(envelope, &mut buffer);
-        buffer.extend_from_slice(&(extents.len() as u32).to_le_bytes());
-        let extents_at = buffer.len();
-        buffer.resize(extents_at + extents.len() * EXTENT, 0);
-        fields.encode(&mut buffer);
+        let extents_at = encode_head(envelope, extents, fields, &mut buffer);
         let envelope_octets = buffer.len() - HEADER;
-        let mut draft = Draft { id: envelope.id, octets: buffer, envelope: envelope_octets, extents: extents_at };
+        let mut draft = Draft::over(envelope.id, buffer);
+        (draft.envelope, draft.extents) = (envelope_octets, extents_at);
         draft.set_extents(extents);
         draft
+    }
+
+    /// The same, with room behind it for content to be received into.
+    pub fn receiving(envelope: &Envelope, extents: &[Extent], fields: &Fields, memory: &Memory) -> Draft {
+        let mut head = memory.scratch.borrow_mut();
+        let extents_at = encode_head(envelope, extents, fields, &mut head);
+        let mut front = memory.front(head.len());
+        front[..head.len()].copy_from_slice(&head);
+        let mut draft = Draft::over(envelope.id, front);
+        (draft.used, draft.envelope, draft.extents) = (head.len(), head.len() - HEADER, extents_at);
+        drop(head);
+        draft.set_extents(extents);
+        draft
+    }
+
+    /// A record that is all there.
+    fn over(id: MessageId, octets: Vec<u8>) -> Draft {
+        let used = octets.len();
+        Draft { id, octets, used, envelope: 0, extents: HEADER, pieces: Vec::new(), in_pieces: 0, closed: false }
     }
 
     /// Names as many extents as before that have moved meanwhile.
@@ -316,24 +388,68 @@ impl Draft {
     fn plain(id: MessageId, payload: &[u8]) -> Draft {
         let mut octets = vec![0; HEADER];
         octets.extend_from_slice(payload);
-        Draft { id, octets, envelope: 0, extents: HEADER }
+        Draft::over(id, octets)
     }
 
     /// A whole record of what became of recipients of message `id`.
     pub fn outcomes(id: MessageId, outcomes: &[Outcome]) -> Draft {
         let mut octets = vec![0; HEADER];
         encode_outcomes(outcomes, &mut octets);
-        Draft { id, octets, envelope: 0, extents: HEADER }
+        Draft::over(id, octets)
     }
 
     /// Appends content.
     pub fn push(&mut self, content: &[u8]) {
+        self.octets.truncate(self.used);
         self.octets.extend_from_slice(content);
+        self.used = self.octets.len();
+    }
+
+    /// Room for content to be received into, in memory that it may be written from: some, unless the record is full.
+    pub fn room(&mut self, memory: &Memory) -> &mut [u8] {
+        let left = CONTENT_MAX.saturating_sub(self.content_octets());
+        if self.used < self.octets.len() {
+            let end = self.octets.len().min(self.used + left);
+            return &mut self.octets[self.used..end];
+        }
+        let start = self.in_pieces % PIECE;
+        if self.pieces.len() * PIECE == self.in_pieces {
+            self.pieces.push(memory.piece());
+        }
+        match self.pieces.last_mut().and_then(Rc::get_mut) {
+            Some(piece) => &mut piece[start..PIECE.min(start + left)],
+            None => &mut [],
+        }
+    }
+
+    /// So many octets at the front of the room are content.
+    pub fn received(&mut self, octets: usize) {
+        if self.used < self.octets.len() {
+            self.used += octets;
+        } else {
+            self.in_pieces += octets;
+        }
+    }
+
+    /// Nothing more comes: what is in pieces can be written from there.
+    pub fn close(&mut self) {
+        let end = self.in_pieces % PIECE;
+        match self.pieces.last_mut().map(Rc::get_mut) {
+            Some(Some(piece)) if end > 0 => piece[end..blocks(end)].fill(0),
+            Some(None) => return,
+            _ => {}
+        }
+        self.closed = true;
     }
 
     /// Octets of content in this record.
     pub fn content_octets(&self) -> usize {
-        self.octets.len() - HEADER - self.envelope
+        self.length() - HEADER - self.envelope
+    }
+
+    /// Octets of the record so far.
+    fn length(&self) -> usize {
+        self.used + self.in_pieces
     }
 
     /// The content of this record once it stands `offset` octets into segment incarnation `epoch`.
@@ -358,31 +474,86 @@ impl Draft {
 
     /// Octets that the record takes in a segment, padding included.
     pub fn stride(&self) -> usize {
-        self.octets.len().next_multiple_of(ALIGNMENT)
+        self.length().next_multiple_of(ALIGNMENT)
+    }
+
+    /// The octets of its front, and behind them those in pieces, slice by slice.
+    fn in_order(&self) -> (&[u8], impl Iterator<Item = &[u8]>) {
+        let of_piece =
+            |(place, piece): (usize, &'_ Rc<Aligned>)| PIECE.min(self.in_pieces - place * PIECE).min(piece.len());
+        let ends = self.pieces.iter().enumerate().map(of_piece);
+        (&self.octets[..self.used], self.pieces.iter().zip(ends).map(|(piece, end)| &piece[..end]))
     }
 
     /// Writes the finished record to the front of `place` (at least [`Draft::stride`] octets), as part of the batch that begins
     /// at octet `batch` of segment incarnation `epoch` in the log with this key.
     pub fn write(&self, key: Key, kind: Kind, epoch: u64, batch: u32, place: &mut [u8]) {
-        let (record, padding) = place[..self.stride()].split_at_mut(self.octets.len());
-        record.copy_from_slice(&self.octets);
+        let (record, padding) = place[..self.stride()].split_at_mut(self.length());
+        let (front, pieces) = self.in_order();
+        let mut at = front.len();
+        record[..at].copy_from_slice(front);
+        // Of what was copied just now, while it is near.
+        let mut checksum = crc32c::crc32c(&record[HEADER..at]);
+        for piece in pieces {
+            let copy = &mut record[at..at + piece.len()];
+            copy.copy_from_slice(piece);
+            checksum = crc32c::crc32c_append(checksum, copy);
+            at += piece.len();
+        }
         padding.fill(0);
-        let header = Header {
-            kind,
-            epoch,
-            id: self.id,
-            length: self.octets.len() as u32,
-            envelope: self.envelope as u32,
-            checksum: crc32c::crc32c(&self.octets[HEADER..]),
-            batch,
-        };
-        header.encode(key, record);
+        self.header(kind, epoch, batch, checksum).encode(key, record);
+    }
+
+    /// Whether [`Draft::write_front`] can be used: it has pieces, is closed, and its front is whole blocks.
+    pub fn has_pieces(&self) -> bool {
+        self.closed && self.in_pieces > 0 && self.used.is_multiple_of(BLOCK)
+    }
+
+    /// Octets of its front.
+    pub fn front(&self) -> usize {
+        self.used
+    }
+
+    /// As [`Draft::write`], but only its front; the rest is to be written right behind it from the pieces that are returned, each
+    /// up to an end that is zeros from the record's own end on.
+    pub fn write_front(
+        &self,
+        key: Key,
+        kind: Kind,
+        epoch: u64,
+        batch: u32,
+        place: &mut [u8],
+    ) -> impl Iterator<Item = (Rc<Aligned>, usize)> {
+        let record = &mut place[..self.used];
+        let (front, pieces) = self.in_order();
+        record.copy_from_slice(front);
+        let checksum = pieces.fold(crc32c::crc32c(&record[HEADER..]), crc32c::crc32c_append);
+        self.header(kind, epoch, batch, checksum).encode(key, record);
+        let ends = self.in_order().1.map(<[u8]>::len).filter(|end| *end > 0);
+        self.pieces.iter().zip(ends).map(|(piece, end)| (piece.clone(), blocks(end)))
+    }
+
+    fn header(&self, kind: Kind, epoch: u64, batch: u32, checksum: u32) -> Header {
+        let (length, envelope) = (self.length() as u32, self.envelope as u32);
+        Header { kind, epoch, id: self.id, length, envelope, checksum, batch }
     }
 
     /// The buffer, for the next record.
     pub fn into_buffer(self) -> Vec<u8> {
         self.octets
     }
+}
+
+/// Writes the front of a message's record over `buffer`, up to its content; where in it the extents stand.
+fn encode_head(envelope: &Envelope, extents: &[Extent], fields: &Fields, buffer: &mut Vec<u8>) -> usize {
+    buffer.clear();
+    buffer.resize(HEADER + FINDINGS, 0);
+    encode_envelope(envelope, buffer);
+    buffer.extend_from_slice(&(extents.len() as u32).to_le_bytes());
+    let extents_at = buffer.len();
+    buffer.resize(extents_at + extents.len() * EXTENT, 0);
+    fields.encode(buffer);
+    extents_at
 }
 
 /// A message record, decoded.
@@ -540,11 +711,53 @@ mod tests {
             // What is not understood is not believed.
             let mut unknown = Draft::message(&envelope(), &[], Vec::new());
             put_field(99, b"obey", &mut unknown.octets);
-            unknown.envelope = unknown.octets.len() - HEADER;
+            unknown.used = unknown.octets.len();
+            unknown.envelope = unknown.used - HEADER;
             let mut place = vec![0; unknown.stride()];
             unknown.write(KEY, Kind::Message, 12, 4096, &mut place);
             let header = Header::decode(&place, KEY).expect("a header");
             prop_assert_eq!(Message::decode(&header, &place, 0), Err(Malformed));
+        }
+
+        #[test]
+        fn what_is_received_in_place_is_written_as_what_is_pushed(
+            sizes in proptest::collection::vec(1usize..100_000, 0..6),
+            chain in 0usize..40,
+        ) {
+            let extents: Vec<_> = (0..chain as u32).map(|n| Extent { epoch: 9, offset: n, head: 90, octets: 1 }).collect();
+            let memory = Memory::default();
+            // Memory that was used before, in which anything may stand.
+            let mut used = Draft::receiving(&envelope(), &[], &Fields::default(), &memory);
+            while !used.room(&memory).is_empty() {
+                let room = used.room(&memory);
+                room.fill(0xEE);
+                let octets = room.len();
+                used.received(octets);
+            }
+            memory.give(used);
+            let mut pushed = Draft::message(&envelope(), &extents, Vec::new());
+            let mut received = Draft::receiving(&envelope(), &extents, &Fields::default(), &memory);
+            for (number, size) in sizes.into_iter().enumerate() {
+                let room = received.room(&memory);
+                let size = size.min(room.len());
+                room[..size].fill(number as u8);
+                received.received(size);
+                pushed.push(&vec![number as u8; size]);
+            }
+            received.set_extents(&extents);
+            received.close();
+            prop_assert_eq!((received.stride(), received.content_octets()), (pushed.stride(), pushed.content_octets()));
+            let (mut place, mut other) = (vec![1; pushed.stride()], vec![2; pushed.stride()]);
+            pushed.write(KEY, Kind::Message, 12, 4096, &mut place);
+            received.write(KEY, Kind::Message, 12, 4096, &mut other);
+            prop_assert!(place == other, "copied whole");
+            if received.has_pieces() {
+                let mut parts = vec![3; received.front()];
+                let pieces: Vec<_> = received.write_front(KEY, Kind::Message, 12, 4096, &mut parts).collect();
+                pieces.iter().for_each(|(piece, end)| parts.extend_from_slice(&piece[..*end]));
+                prop_assert!(parts.len().is_multiple_of(BLOCK) && parts[..place.len()] == place[..]);
+                prop_assert!(parts[place.len()..].iter().all(|octet| *octet == 0), "zeros behind the record");
+            }
         }
 
         #[test]

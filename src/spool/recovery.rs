@@ -201,7 +201,7 @@ mod tests {
     use crate::mail::{BodyType, Client, Content, Dsn, Envelope, Mailbox, Protocol, ReversePath, SessionId};
     use crate::spool::group_commit::GroupCommit;
     use crate::spool::outcome::OutcomeResult;
-    use crate::spool::record::{Draft, Fields, Origin};
+    use crate::spool::record::{Draft, Fields, Memory, Origin};
     use proptest::prelude::*;
 
     const KEY: Key = Key(0x0123_4567_89AB_CDEF);
@@ -269,8 +269,12 @@ mod tests {
             };
             let places = drafts.iter().map(place).collect();
             while let Some(write) = self.group.leave() {
-                let offset = write.offset as usize;
-                self.octets[offset..offset + write.range.len()].copy_from_slice(&write.buffer[write.range.clone()]);
+                let parts = std::iter::once(&write.buffer[write.range.clone()]);
+                let mut offset = write.offset as usize;
+                for octets in parts.chain(write.rest.iter().map(|part| part.octets(&write.buffer))) {
+                    self.octets[offset..offset + octets.len()].copy_from_slice(octets);
+                    offset += octets.len();
+                }
                 self.group.returned(write.buffer);
             }
             places
@@ -278,6 +282,41 @@ mod tests {
 
         fn message(&mut self, id: u64, content: usize) -> Extent {
             self.batch(&[(&message(id, content, &[]), Kind::Message)])[0]
+        }
+    }
+
+    /// A message as a client's is received.
+    fn received(id: u64, content: usize, memory: &Memory) -> Draft {
+        let mut draft = Draft::receiving(&envelope(id), &[], &Fields::default(), memory);
+        let mut left = content;
+        while left > 0 {
+            let room = draft.room(memory);
+            let octets = room.len().min(left);
+            room[..octets].fill(b'y');
+            draft.received(octets);
+            left -= octets;
+        }
+        draft.set_findings(&Content { octets: content as u64, ..Content::default() });
+        draft.close();
+        draft
+    }
+
+    #[test]
+    fn records_that_are_written_from_pieces_stand_among_others() {
+        let memory = Memory::default();
+        let mut segment = Segment::new(7);
+        let sizes = [100, 40_000, 0, 70_000, 17_000, 5, 16_384];
+        let drafts: Vec<_> = sizes.iter().enumerate().map(|(id, size)| received(id as u64, *size, &memory)).collect();
+        assert_eq!(drafts.iter().filter(|draft| draft.has_pieces()).count(), 4, "the others have no more than a front");
+        let places = segment.batch(&drafts.iter().map(|draft| (draft, Kind::Message)).collect::<Vec<_>>());
+        let behind = segment.message(99, 10);
+        let (recovered, damage) = recover(7, &segment.octets, behind.offset + behind.record_octets() as u32);
+        assert_eq!((ids(&recovered.survivors), damage), (vec![0, 1, 2, 3, 4, 5, 6, 99], vec![]));
+        let found: Vec<_> = recovered.survivors.iter().map(|survivor| survivor.record).collect();
+        assert_eq!(found[..7], places);
+        for (place, size) in places.iter().zip(sizes) {
+            let content = &segment.octets[place.offset as usize..][place.head as usize..][..place.octets as usize];
+            assert!(content.len() == size && content.iter().all(|octet| *octet == b'y'));
         }
     }
 

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::incoming::{Committed, Incoming, OpenChain};
 use super::log::{Figures, Log, Purpose};
 use super::outcome::{Outcome, OutcomeResult};
 use super::progress::Progress;
-use super::record::{Draft, Extent, Fields, Header, Kind, Message, Origin};
+use super::record::{Draft, Extent, Fields, Header, Kind, Memory, Message, Origin};
 use super::recovery::Survivor;
 use super::schedule::Schedule;
 use crate::io::wait::Bell;
@@ -46,6 +45,7 @@ struct State<M: Machine> {
     /// A message came in or became due sooner.
     added: Bell,
     buffers: RefCell<Vec<Vec<u8>>>,
+    memory: Memory,
 }
 
 /// A message with something left to do.
@@ -103,6 +103,7 @@ impl<M: Machine> Spool<M> {
             moved: Cell::default(),
             added: Bell::default(),
             buffers: RefCell::default(),
+            memory: Memory::default(),
         }));
         survivors.into_iter().for_each(|survivor| spool.readmit(survivor));
         let mover = spool.clone();
@@ -115,14 +116,14 @@ impl<M: Machine> Spool<M> {
     }
 
     /// Begins a message.
-    pub fn incoming(&self, envelope: Envelope) -> Incoming<M> {
+    pub fn incoming(&self, envelope: impl Into<Rc<Envelope>>) -> Incoming<M> {
         self.incoming_with(envelope, Fields::default())
     }
 
     /// The same with further fields. With an origin it is mail that is made here: it may use the room that is kept from
     /// clients, and when it is committed the origin's places are resolved in the parent, which somebody must be at work on.
-    pub fn incoming_with(&self, envelope: Envelope, fields: Fields) -> Incoming<M> {
-        Incoming::new(self.clone(), envelope, fields)
+    pub fn incoming_with(&self, envelope: impl Into<Rc<Envelope>>, fields: Fields) -> Incoming<M> {
+        Incoming::new(self.clone(), envelope.into(), fields)
     }
 
     /// Whether a message of `octets` (0 where unknown) would find room now.
@@ -293,32 +294,14 @@ impl<M: Machine> Spool<M> {
     pub async fn read_content(
         &self,
         stored: &Stored,
-        each: impl AsyncFnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.read_range(stored, 0..u64::MAX, each).await
-    }
-
-    /// The same for a part of it, by octets as they came over the wire. Records that have nothing of it are not read.
-    pub async fn read_range(
-        &self,
-        stored: &Stored,
-        part: Range<u64>,
         mut each: impl AsyncFnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let Some((_, chunks)) = stored.message.extents.split_last() else { return Ok(()) };
-        let mut position = 0;
         for chunk in chunks {
-            let wanted = within(position, u64::from(chunk.octets), &part);
-            if !wanted.is_empty() {
-                let (buffer, range) = self.read_record(chunk).await?;
-                let content = &buffer[range.start + chunk.head as usize..range.end];
-                each(content.get(wanted).unwrap_or_default()).await?;
-            }
-            position += u64::from(chunk.octets);
+            let (buffer, range) = self.read_record(chunk).await?;
+            each(&buffer[range.start + chunk.head as usize..range.end]).await?;
         }
-        let own = stored.own_content();
-        let wanted = within(position, own.len() as u64, &part);
-        if wanted.is_empty() { Ok(()) } else { each(own.get(wanted).unwrap_or_default()).await }
+        each(stored.own_content()).await
     }
 
     /// Reads a record and holds it against its checksum.
@@ -399,6 +382,11 @@ impl<M: Machine> Spool<M> {
         }
     }
 
+    /// Memory to receive messages into.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
     pub(super) fn take_buffer(&self) -> Vec<u8> {
         self.0.buffers.borrow_mut().pop().unwrap_or_default()
     }
@@ -409,11 +397,4 @@ impl<M: Machine> Spool<M> {
             kept.push(buffer);
         }
     }
-}
-
-/// Which octets of a record that has `length` octets of content from `position` on are in that part.
-fn within(position: u64, length: u64, part: &Range<u64>) -> Range<usize> {
-    let start = part.start.saturating_sub(position).min(length);
-    let end = part.end.saturating_sub(position).min(length);
-    start as usize..end as usize
 }

@@ -10,7 +10,7 @@ use super::errno;
 use super::faults::{Operation, Verdict};
 use super::image::Id;
 use super::kernel::{Kernel, Turn};
-use crate::io::{Aligned, Disk, File, Open, aligned};
+use crate::io::{Aligned, Disk, File, Open, Part, aligned};
 
 /// The disk of a simulated machine.
 #[derive(Clone)]
@@ -197,6 +197,24 @@ impl File for SimFile {
         };
         self.0.disk.kernel.spawn(self.0.disk.life, write_and_sync);
         completion.await
+    }
+
+    /// The parts are one write, which tears as any other.
+    async fn write_all_synced(
+        &self,
+        buffer: Aligned,
+        range: Range<usize>,
+        rest: Vec<Part>,
+        offset: u64,
+    ) -> (io::Result<()>, Aligned) {
+        if rest.is_empty() {
+            return self.write_synced(buffer, range, offset).await;
+        }
+        let mut whole = buffer[range].to_vec();
+        rest.iter().for_each(|part| whole.extend_from_slice(part.octets(&buffer)));
+        let mut written = Aligned::zeroed(whole.len());
+        written[..whole.len()].copy_from_slice(&whole);
+        (self.write_synced(written, 0..whole.len(), offset).await.0, buffer)
     }
 
     async fn read_at(&self, mut buffer: Aligned, length: usize, offset: u64) -> (io::Result<usize>, Aligned) {
