@@ -3,12 +3,15 @@
 //! An event is a name and fields. When the ring fills up because the log's reader is slow, the least important events are
 //! dropped first, and counted.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::mail::octets::append;
 
 /// Octets of a core's ring.
 const RING: usize = 1024 * 1024;
@@ -78,16 +81,20 @@ pub struct Reader {
 
 /// An event as the log reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Event<'a> {
     /// How much it matters.
     pub level: Level,
     /// Microseconds since the Unix epoch.
     pub time: u64,
     /// What happened.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// The rest, in order.
-    pub fields: Vec<(String, String)>,
+    pub fields: Fields<'a>,
 }
+
+/// The fields of an event: key and value, key and value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields<'a>(&'a [u8]);
 
 /// Both ends of a ring; events below `least` are not written.
 pub fn ring(least: Level) -> (Journal, Reader) {
@@ -138,17 +145,9 @@ fn encode(level: Level, time: u64, name: &str, fields: &[Field<'_>], to: &mut Ve
 }
 
 fn put(text: &dyn Display, to: &mut Vec<u8>) {
-    struct Octets<'a>(&'a mut Vec<u8>);
-    impl std::fmt::Write for Octets<'_> {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.extend_from_slice(text.as_bytes());
-            Ok(())
-        }
-    }
     let start = to.len();
     to.extend_from_slice(&[0, 0]);
-    // Writing to memory cannot fail; a Display that gives up has written what it could.
-    let _ = write!(Octets(to), "{text}");
+    append(text, to);
     let length = (to.len() - start - 2).min(EVENT);
     to.truncate(start + 2 + length);
     to[start..start + 2].copy_from_slice(&(length as u16).to_le_bytes());
@@ -156,7 +155,7 @@ fn put(text: &dyn Display, to: &mut Vec<u8>) {
 
 impl Reader {
     /// The next event, if one is there.
-    pub fn take(&mut self) -> Option<Event> {
+    pub fn take(&mut self) -> Option<Event<'_>> {
         let mut length = [0; 2];
         self.ring.pop_entire_slice(&mut length).ok()?;
         let rest = usize::from(u16::from_le_bytes(length)).checked_sub(2)?;
@@ -171,27 +170,39 @@ impl Reader {
     }
 }
 
-fn decode(octets: &[u8]) -> Option<Event> {
+fn decode(octets: &[u8]) -> Option<Event<'_>> {
     let (level, rest) = octets.split_first()?;
     let (time, mut rest) = rest.split_first_chunk::<8>()?;
-    let mut texts = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk::<2>() {
-        let (text, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        texts.push(String::from_utf8_lossy(text).into_owned());
-        rest = after;
+    let name = take_text(&mut rest)?;
+    Some(Event { level: Level::from_octet(*level), time: u64::from_le_bytes(*time), name, fields: Fields(rest) })
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, str>> {
+    let (length, after) = rest.split_first_chunk::<2>()?;
+    let (text, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+    *rest = after;
+    Some(String::from_utf8_lossy(text))
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (Cow<'a, str>, Cow<'a, str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((take_text(&mut self.0)?, take_text(&mut self.0)?))
     }
-    let mut texts = texts.into_iter();
-    let name = texts.next()?;
-    let mut fields = Vec::new();
-    while let (Some(key), Some(value)) = (texts.next(), texts.next()) {
-        fields.push((key, value));
-    }
-    Some(Event { level: Level::from_octet(*level), time: u64::from_le_bytes(*time), name, fields })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn owned((key, value): (&str, &str)) -> (String, String) {
+        (key.to_owned(), value.to_owned())
+    }
+
+    fn fields(event: &Event<'_>) -> Vec<(String, String)> {
+        event.fields.map(|(key, value)| owned((&key, &value))).collect()
+    }
 
     #[test]
     fn events_come_out_as_they_went_in() {
@@ -202,10 +213,11 @@ mod tests {
         journal.note(Level::Error, 3, "trouble", &[("first", &1), ("long", &long), ("last", &"")]);
         let event = reader.take().expect("an event");
         assert_eq!((event.level, event.time, &*event.name), (Level::Info, 2, "accepted"));
-        assert_eq!(event.fields, [("id".into(), "77".into()), ("from".into(), "<a@b>".into())]);
+        assert_eq!(fields(&event), [("id", "77"), ("from", "<a@b>")].map(owned));
         let event = reader.take().expect("an event");
-        assert_eq!(event.fields, [("first".to_owned(), "1".to_owned()), ("last".into(), String::new())]);
-        assert_eq!((reader.take(), reader.take_dropped()), (None, 0));
+        assert_eq!(fields(&event), [("first", "1"), ("last", "")].map(owned));
+        assert_eq!(reader.take(), None);
+        assert_eq!(reader.take_dropped(), 0);
     }
 
     #[test]

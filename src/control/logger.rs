@@ -90,49 +90,70 @@ fn write(output: &mut impl Write, lines: &mut String) {
 fn report_dropped(count: u64, format: Format, lines: &mut String) {
     if count > 0 {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let event = Event {
-            level: Level::Warning,
-            time: now.as_micros() as u64,
-            name: "log-lines-dropped".into(),
-            fields: vec![("count".into(), count.to_string())],
-        };
-        format_event(&event, format, lines);
+        let line = Line { level: Level::Warning, time: now.as_micros() as u64, name: "log-lines-dropped" };
+        line.write(std::iter::once(("count", count.to_string())), format, lines);
     }
 }
 
 /// Appends the event as one line.
-pub fn format_event(event: &Event, format: Format, lines: &mut String) {
-    match format {
-        Format::Text => format_text(event, lines),
-        Format::Json => format_json(event, lines),
-    }
-    lines.push('\n');
+pub fn format_event(event: &Event<'_>, format: Format, lines: &mut String) {
+    Line { level: event.level, time: event.time, name: &event.name }.write(event.fields, format, lines);
 }
 
-fn format_text(event: &Event, line: &mut String) {
-    // Writing to a String cannot fail.
-    let _ = write!(line, "{} {:<5} {}", Date::from_micros(event.time).rfc3339(), event.level.name(), event.name);
-    for (key, value) in &event.fields {
-        let plain = !value.is_empty() && !value.contains([' ', '"', '=', '\\']) && !value.contains(char::is_control);
-        let _ = if plain { write!(line, " {key}={value}") } else { write!(line, " {key}={value:?}") };
+/// What every line of the log has.
+struct Line<'a> {
+    level: Level,
+    time: u64,
+    name: &'a str,
+}
+
+impl Line<'_> {
+    fn write<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        fields: impl Iterator<Item = (K, V)>,
+        format: Format,
+        lines: &mut String,
+    ) {
+        // Writing to a String cannot fail.
+        match format {
+            Format::Text => {
+                let _ = write!(lines, "{} ", Date::from_micros(self.time).rfc3339());
+                lines.push_str(self.level.name());
+                lines.push_str(if self.level.name().len() < 5 { "  " } else { " " });
+                lines.push_str(self.name);
+                fields.for_each(|(key, value)| text_field(key.as_ref(), value.as_ref(), lines));
+            }
+            Format::Json => {
+                let _ = write!(lines, "{{\"time\":\"{}\",\"level\":\"", Date::from_micros(self.time).rfc3339());
+                lines.push_str(self.level.name());
+                lines.push_str("\",\"event\":");
+                json_text(self.name, lines);
+                for (key, value) in fields {
+                    lines.push(',');
+                    json_text(key.as_ref(), lines);
+                    lines.push(':');
+                    json_text(value.as_ref(), lines);
+                }
+                lines.push('}');
+            }
+        }
+        lines.push('\n');
     }
 }
 
-fn format_json(event: &Event, line: &mut String) {
-    let _ = write!(
-        line,
-        "{{\"time\":\"{}\",\"level\":\"{}\",\"event\":",
-        Date::from_micros(event.time).rfc3339(),
-        event.level.name()
-    );
-    json_text(&event.name, line);
-    for (key, value) in &event.fields {
-        line.push(',');
-        json_text(key, line);
-        line.push(':');
-        json_text(value, line);
+fn text_field(key: &str, value: &str, line: &mut String) {
+    line.push(' ');
+    line.push_str(key);
+    line.push('=');
+    let is_plain = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'"' | b'=' | b'\\');
+    let plain = !value.is_empty()
+        && (value.bytes().all(is_plain) || !value.contains([' ', '"', '=', '\\']) && !value.contains(char::is_control));
+    if plain {
+        line.push_str(value);
+    } else {
+        // Writing to a String cannot fail.
+        let _ = write!(line, "{value:?}");
     }
-    line.push('}');
 }
 
 /// Appends a JSON string (RFC 8259 §7).
@@ -156,14 +177,9 @@ mod tests {
 
     fn line(format: Format) -> String {
         let fields = [("id", "0ABC"), ("from", "<>"), ("text", "a \"b\"\r\n")];
-        let event = Event {
-            level: Level::Info,
-            time: 1_795_000_000_123_456,
-            name: "accepted".into(),
-            fields: fields.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        };
         let mut line = String::new();
-        format_event(&event, format, &mut line);
+        let event = Line { level: Level::Info, time: 1_795_000_000_123_456, name: "accepted" };
+        event.write(fields.into_iter(), format, &mut line);
         line
     }
 

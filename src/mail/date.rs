@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::octets::two_digits;
+
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -50,9 +52,15 @@ impl Date {
 
     /// As in a header field (RFC 5322 §3.3): `Sat, 22 Aug 2026 13:44:35 +0000`.
     pub fn rfc5322(self) -> impl fmt::Display {
-        let (weekday, month) = (WEEKDAYS[self.weekday % 7], MONTHS[self.month % 12]);
         fmt::from_fn(move |f| {
-            write!(f, "{weekday}, {:02} {month} {:04} ", self.day, self.year)?;
+            f.write_str(WEEKDAYS[self.weekday % 7])?;
+            f.write_str(", ")?;
+            f.write_str(two_digits(self.day))?;
+            f.write_str(" ")?;
+            f.write_str(MONTHS[self.month % 12])?;
+            f.write_str(" ")?;
+            self.write_year(f)?;
+            f.write_str(" ")?;
             self.write_time(f)?;
             f.write_str(" +0000")
         })
@@ -61,14 +69,34 @@ impl Date {
     /// As in a log (RFC 3339 §5.6), with milliseconds: `2026-08-22T13:44:35.000Z`.
     pub fn rfc3339(self) -> impl fmt::Display {
         fmt::from_fn(move |f| {
-            write!(f, "{:04}-{:02}-{:02}T", self.year, self.month + 1, self.day)?;
+            self.write_year(f)?;
+            f.write_str("-")?;
+            f.write_str(two_digits(self.month as u64 + 1))?;
+            f.write_str("-")?;
+            f.write_str(two_digits(self.day))?;
+            f.write_str("T")?;
             self.write_time(f)?;
-            write!(f, ".{:03}Z", self.milli)
+            f.write_str(".")?;
+            f.write_str(two_digits(self.milli / 10))?;
+            f.write_str(two_digits(self.milli % 10).get(1..).unwrap_or_default())?;
+            f.write_str("Z")
         })
     }
 
+    /// Dates are in every message and every line of the log: the formatter's own padding costs more than all else of them.
+    fn write_year(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.year {
+            0..10_000 => f.write_str(two_digits(self.year / 100)).and_then(|()| f.write_str(two_digits(self.year))),
+            year => write!(f, "{year}"),
+        }
+    }
+
     fn write_time(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}:{:02}", self.second / 3600, self.second / 60 % 60, self.second % 60)
+        f.write_str(two_digits(self.second / 3600))?;
+        f.write_str(":")?;
+        f.write_str(two_digits(self.second / 60 % 60))?;
+        f.write_str(":")?;
+        f.write_str(two_digits(self.second % 60))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod from;
 pub mod id;
 pub mod limits;
 pub mod network;
+pub mod octets;
 pub mod reply;
 pub mod scram;
 pub mod tls;

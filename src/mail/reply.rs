@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::octets::{append, append_number};
+
 /// Octets of a reply line with its CR LF (RFC 5321 §4.5.3.1.5).
 const LINE_OCTETS: usize = 512;
 
@@ -114,14 +116,6 @@ pub struct Reply {
     text: Cow<'static, str>,
 }
 
-/// Writes a number in decimal: replies are made for every command, and the formatter costs more than the number.
-fn push_number(number: u16, out: &mut Vec<u8>) {
-    if number >= 10 {
-        push_number(number / 10, out);
-    }
-    out.push(b'0' + (number % 10) as u8);
-}
-
 /// The text without an LF that would part it.
 fn one_line(text: Cow<'static, str>) -> Cow<'static, str> {
     if text.contains('\n') { text.replace('\n', "?").into() } else { text }
@@ -172,27 +166,48 @@ impl Reply {
     }
 
     fn write_line(&self, text: &str, more: bool, out: &mut Vec<u8>) {
-        let end = out.len() + LINE_OCTETS - "\r\n".len();
-        let separator = if more { b'-' } else { b' ' };
-        push_number(self.code.number(), out);
-        out.push(separator);
-        // 3yz has no class among enhanced status codes (RFC 3463 §2).
-        if let (Some(EnhancedStatus { subject, detail }), 2 | 4 | 5) = (self.status, self.code.class()) {
-            for number in [self.code.class(), subject, detail] {
-                push_number(number, out);
-                out.push(b'.');
-            }
-            out.pop();
-            out.push(b' ');
-        }
-        if text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic()) {
-            out.extend_from_slice(text.as_bytes());
-        } else {
-            out.extend(text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' }));
-        }
-        out.truncate(end);
-        out.extend_from_slice(b"\r\n");
+        write_line(self.code, self.status, more, out, |out| out.extend_from_slice(text.as_bytes()));
     }
+
+    /// Writes the reply of one line that [`Reply::new`] would make, without making it: for what is replied to every message.
+    pub fn write_new(code: ReplyCode, status: EnhancedStatus, text: fmt::Arguments<'_>, out: &mut Vec<u8>) {
+        write_line(code, Some(status), false, out, |out| append(text, out));
+    }
+}
+
+fn write_line(
+    code: ReplyCode,
+    status: Option<EnhancedStatus>,
+    more: bool,
+    out: &mut Vec<u8>,
+    text: impl FnOnce(&mut Vec<u8>),
+) {
+    let end = out.len() + LINE_OCTETS - "\r\n".len();
+    append_number(code.number().into(), out);
+    out.push(if more { b'-' } else { b' ' });
+    // 3yz has no class among enhanced status codes (RFC 3463 §2).
+    if let (Some(EnhancedStatus { subject, detail }), 2 | 4 | 5) = (status, code.class()) {
+        for (number, behind) in [(code.class(), b'.'), (subject, b'.'), (detail, b' ')] {
+            append_number(number.into(), out);
+            out.push(behind);
+        }
+    }
+    let start = out.len();
+    text(out);
+    make_plain(out, start);
+    out.truncate(end);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Shows what is no printable ASCII behind `start` as `?`, a character at a time.
+fn make_plain(out: &mut Vec<u8>, start: usize) {
+    let is_plain = |octet: &u8| (b' '..=b'~').contains(octet);
+    if out.get(start..).is_none_or(|text| text.iter().all(is_plain)) {
+        return;
+    }
+    let text = out.split_off(start);
+    let shown = |c: char| if c == ' ' || c.is_ascii_graphic() { c as u8 } else { b'?' };
+    out.extend(String::from_utf8_lossy(&text).chars().map(shown));
 }
 
 impl fmt::Display for Reply {
@@ -238,6 +253,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_reply_that_is_not_made_is_written_as_one_that_is(text in "(?s).{0,600}", number in 200u16..600) {
+            let (code, status) = (ReplyCode::new(number).unwrap(), EnhancedStatus::new(1, 5));
+            let (mut made, mut written) = (b"before".to_vec(), b"before".to_vec());
+            Reply::new(code, status, text.clone()).write(&mut made);
+            Reply::write_new(code, status, format_args!("{text}"), &mut written);
+            prop_assert_eq!(made, written);
+        }
+
         #[test]
         fn a_reply_is_well_formed_whatever_its_text(
             texts in prop::collection::vec("(?s).{0,600}", 1..4),

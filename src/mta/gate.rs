@@ -161,3 +161,21 @@ async fn receive_origin<M: Machine>(core: &Core<M>, channel: &mut Channel<M>) ->
         channel.consume(used);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::sim::SimMachine;
+
+    fn size_of_future<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What an idle session takes, beside what the kernel keeps of its socket: its task is nearly all of it.
+    #[test]
+    fn a_session_is_small() {
+        let octets = size_of_future(receive::<SimMachine>);
+        println!("a session's task takes {octets} octets");
+        assert!(octets <= 3 * 1024, "{octets} octets");
+    }
+}

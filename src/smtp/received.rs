@@ -1,8 +1,8 @@
 //! The trace field that a message is given when it comes in (RFC 5321 §4.4).
 
-use std::fmt::{self, Display, Write as _};
-use std::io::Write as _;
+use std::net::IpAddr;
 
+use crate::mail::octets::{append, append_number};
 use crate::mail::{Client, Domain, Envelope, Mailbox, Protocol, Tls, date::Date, limits::TEXT_LINE_OCTETS};
 
 /// Octets of a name that the field repeats from elsewhere: enough for any domain, and little enough that no line of the
@@ -12,51 +12,67 @@ const NAME_OCTETS: usize = 255;
 /// Writes the field with its last CR LF to the end of `out`. `named` are the recipients as the client named them: what the
 /// rewrite table made of them is nobody's business. `hello_name` is this server's own name.
 pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, out: &mut Vec<u8>) {
-    let start = out.len();
-    let written = write!(
-        out,
-        "Received: from {} ({})\r\n{}\tby {} (ringpost) with {} id {}{}{}\r\n",
-        said_name(&envelope.client),
-        Domain::Address(envelope.client.address.ip().to_canonical()),
-        security(&envelope.client),
-        name(hello_name),
-        with(envelope),
-        envelope.id,
-        recipient(envelope, named),
-        Date::from_micros(envelope.received_at).rfc5322(),
-    );
-    debug_assert!(written.is_ok(), "a vector grows to take what is written to it");
+    let (start, client) = (out.len(), &envelope.client);
+    out.extend_from_slice(b"Received: from ");
+    match &*client.helo {
+        // It said nothing: its address stands for its name.
+        "" => address(client, out),
+        said => name(said, out),
+    }
+    out.extend_from_slice(b" (");
+    address(client, out);
+    out.extend_from_slice(b")\r\n");
+    if let Some(Tls { version, cipher }) = &client.tls {
+        append(format_args!("\t(using {version} with cipher {cipher})\r\n"), out);
+    }
+    out.extend_from_slice(b"\tby ");
+    name(hello_name, out);
+    out.extend_from_slice(b" (ringpost) with ");
+    with(envelope, out);
+    out.extend_from_slice(b" id ");
+    append(envelope.id, out);
+    match named {
+        // Where there is one alone, so that nobody learns of the others; a recipient that a message without SMTPUTF8 cannot name
+        // is left out.
+        [recipient] if recipient.is_ascii() || envelope.smtputf8 => {
+            append(format_args!("\r\n\tfor <{recipient}>"), out);
+            priority(envelope, out);
+            out.extend_from_slice(b"; ");
+        }
+        _ => {
+            priority(envelope, out);
+            out.extend_from_slice(b";\r\n\t");
+        }
+    }
+    append(Date::from_micros(envelope.received_at).rfc5322(), out);
+    out.extend_from_slice(b"\r\n");
     debug_assert!(out[start..].split(|byte| *byte == b'\n').all(|line| line.len() as u64 <= TEXT_LINE_OCTETS));
 }
 
-/// `for <recipient>` where there is one alone, so that nobody learns of the others, and the end of the line before the date.
-fn recipient(envelope: &Envelope, named: &[Mailbox]) -> impl Display {
-    fmt::from_fn(move |f| match named {
-        // A recipient that a message without SMTPUTF8 cannot name is left out.
-        [recipient] if recipient.is_ascii() || envelope.smtputf8 => {
-            write!(f, "\r\n\tfor <{recipient}>{}; ", priority(envelope))
-        }
-        _ => write!(f, "{};\r\n\t", priority(envelope)),
-    })
-}
-
 /// The clause that tells of a priority other than the usual one (RFC 6710 §3.6).
-fn priority(envelope: &Envelope) -> impl Display {
-    let priority = envelope.priority;
-    fmt::from_fn(move |f| if priority == 0 { Ok(()) } else { write!(f, " PRIORITY {priority}") })
+fn priority(envelope: &Envelope, out: &mut Vec<u8>) {
+    if envelope.priority != 0 {
+        append(format_args!(" PRIORITY {}", envelope.priority), out);
+    }
 }
 
-/// The line that says what the connection was secured with, if it was.
-fn security(client: &Client) -> impl Display {
-    fmt::from_fn(move |f| match &client.tls {
-        Some(Tls { version, cipher }) => write!(f, "\t(using {version} with cipher {cipher})\r\n"),
-        None => Ok(()),
-    })
+/// The client's address, as a literal.
+fn address(client: &Client, out: &mut Vec<u8>) {
+    match client.address.ip().to_canonical() {
+        IpAddr::V4(address) => {
+            for (octet, before) in address.octets().into_iter().zip(*b"[...") {
+                out.push(before);
+                append_number(octet.into(), out);
+            }
+            out.push(b']');
+        }
+        address => append(Domain::Address(address), out),
+    }
 }
 
 /// The name after `with` (RFC 3848, RFC 6531 §4.3). Who said HELO has none that tells of TLS, unless it used AUTH, which is an
 /// extension after all.
-fn with(envelope: &Envelope) -> impl Display {
+fn with(envelope: &Envelope, out: &mut Vec<u8>) {
     let Client { protocol, tls, user, .. } = &envelope.client;
     let name = match (protocol, envelope.smtputf8) {
         (Protocol::Smtp, false) if user.is_none() => "SMTP",
@@ -65,30 +81,25 @@ fn with(envelope: &Envelope) -> impl Display {
         (Protocol::Smtp | Protocol::Esmtp, true) => "UTF8SMTP",
         (Protocol::Lmtp, true) => "UTF8LMTP",
     };
-    let extended = name != "SMTP";
-    let (secured, authenticated) = (extended && tls.is_some(), user.is_some());
-    fmt::from_fn(move |f| {
-        f.write_str(name)?;
-        f.write_str(if secured { "S" } else { "" })?;
-        f.write_str(if authenticated { "A" } else { "" })
-    })
-}
-
-/// What the client said it is called; its address where it said nothing.
-fn said_name(client: &Client) -> impl Display {
-    fmt::from_fn(move |f| match &*client.helo {
-        "" => Domain::Address(client.address.ip().to_canonical()).fmt(f),
-        said => name(said).fmt(f),
-    })
+    out.extend_from_slice(name.as_bytes());
+    if name != "SMTP" && tls.is_some() {
+        out.push(b'S');
+    }
+    if user.is_some() {
+        out.push(b'A');
+    }
 }
 
 /// A name with nothing in it that would end the line, begin a comment or part words.
-fn name(text: &str) -> impl Display {
-    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '(' | ')' | '<' | '>' | '\\' | '"' | ',' | ';');
-    fmt::from_fn(move |f| match text.len() <= NAME_OCTETS && text.chars().all(plain) {
-        true => f.write_str(text),
-        false => text.chars().take(NAME_OCTETS).try_for_each(|c| f.write_char(if plain(c) { c } else { '?' })),
-    })
+fn name(text: &str, out: &mut Vec<u8>) {
+    let plain = |octet: u8| {
+        octet.is_ascii_graphic() && !matches!(octet, b'(' | b')' | b'<' | b'>' | b'\\' | b'"' | b',' | b';')
+    };
+    if text.len() <= NAME_OCTETS && text.bytes().all(plain) {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let shown = |c: char| u8::try_from(c).ok().filter(|octet| plain(*octet)).unwrap_or(b'?');
+    out.extend(text.chars().take(NAME_OCTETS).map(shown));
 }
 
 #[cfg(test)]

@@ -52,21 +52,6 @@ pub struct Run<'a> {
     pub ended: Vec<(Vec<Recipient>, End)>,
     /// Recipients it took off the branch, the processor they go to, and why.
     pub parted: Vec<(Vec<Recipient>, Place, Rc<str>)>,
-    /// Recipients it took off the branch, who go on as those of a mail that a mailet made.
-    pub sent_on: Vec<Recipient>,
-}
-
-/// What came of a mailet's work.
-#[derive(Debug)]
-pub(super) struct Served {
-    /// What comes after it.
-    pub result: Result<Next, Stop>,
-    /// As in [`Run`].
-    pub ended: Vec<(Vec<Recipient>, End)>,
-    /// As in [`Run`].
-    pub parted: Vec<(Vec<Recipient>, Place, Rc<str>)>,
-    /// As in [`Run`].
-    pub sent_on: Vec<Recipient>,
 }
 
 impl Run<'_> {
@@ -87,6 +72,10 @@ impl Run<'_> {
         self.effects.push(Effect::Beside(what));
     }
 }
+
+/// Recipients taken off a branch, with what comes of them.
+type Ended = Vec<(Vec<Recipient>, End)>;
+type Parted = Vec<(Vec<Recipient>, Place, Rc<str>)>;
 
 /// A mailet with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +117,7 @@ pub enum Mailet {
 
 impl Mailet {
     /// Does its work.
-    pub(super) fn serve(&self, mut run: Run<'_>) -> Served {
+    pub(super) fn serve(&self, mut run: Run<'_>) -> (Result<Next, Stop>, Ended, Parted) {
         let result = match self {
             Mailet::Deliver(deliver) => Ok(deliver.serve()),
             Mailet::ToProcessor { processor, notice } => {
@@ -149,7 +138,7 @@ impl Mailet {
             Mailet::Told(told) => told.serve(&mut run),
             Mailet::Identity | Mailet::NotYet(_) => Ok(Next::On),
         };
-        Served { result, ended: run.ended, parted: run.parted, sent_on: run.sent_on }
+        (result, run.ended, run.parted)
     }
 
     /// The processor that mail goes to, where it is that which the mailet does.

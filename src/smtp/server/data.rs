@@ -74,7 +74,7 @@ impl<P> Session<P> {
         }
         match self.settings.protocol {
             Service::Smtp => match result {
-                Ok(proof) => replies::message_received(&proof, id).write(replies),
+                Ok(proof) => replies::message_received(&proof, id, replies),
                 Err(refusal) => refused_message(refusal).write(replies),
             },
             Service::Lmtp => {

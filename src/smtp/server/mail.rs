@@ -24,10 +24,10 @@ impl<P> Session<P> {
         }
     }
 
-    pub(super) fn accept_sender(&mut self, transaction: Transaction) -> Reply {
-        let reply = replies::sender_ok(&transaction.reverse_path);
+    pub(super) fn accept_sender(&mut self, transaction: Transaction, replies: &mut Vec<u8>) -> Step {
+        replies::sender_ok(&transaction.reverse_path, replies);
         self.transaction = Some(transaction);
-        reply
+        Step::Receive
     }
 
     fn read_mail(&self, argument: &str) -> Result<(ReversePath, MailParameters), Reply> {

@@ -395,8 +395,8 @@ impl<P> Session<P> {
 
     fn accept(&mut self, pending: Pending, replies: &mut Vec<u8>) -> Step {
         match pending {
-            Pending::Sender(transaction) => say(self.accept_sender(transaction), replies),
-            Pending::Recipient(recipient, note) => say(self.accept_recipient(recipient, note), replies),
+            Pending::Sender(transaction) => self.accept_sender(transaction, replies),
+            Pending::Recipient(recipient, note) => self.accept_recipient(recipient, note, replies),
             Pending::Message => Step::Store,
             Pending::Login | Pending::Keys(_) => self.confused(replies),
         }
@@ -405,7 +405,7 @@ impl<P> Session<P> {
     fn accept_rewritten(&mut self, pending: Pending, targets: Vec<Mailbox>, replies: &mut Vec<u8>) -> Step {
         match pending {
             Pending::Recipient(recipient, note) if !targets.is_empty() => {
-                say(self.rewrite_recipient(recipient, note, targets), replies)
+                self.rewrite_recipient(recipient, note, targets, replies)
             }
             pending => self.accept(pending, replies),
         }

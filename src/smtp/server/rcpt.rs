@@ -16,13 +16,13 @@ impl<P> Session<P> {
         }
     }
 
-    pub(super) fn accept_recipient(&mut self, recipient: Mailbox, note: RecipientNote) -> Reply {
+    pub(super) fn accept_recipient(&mut self, recipient: Mailbox, note: RecipientNote, replies: &mut Vec<u8>) -> Step {
         let Some(transaction) = &mut self.transaction else {
-            return replies::mail_first();
+            return say(replies::mail_first(), replies);
         };
-        let reply = replies::recipient_ok(&recipient);
+        replies::recipient_ok(&recipient, replies);
         transaction.recipients.push(recipient, note);
-        reply
+        Step::Receive
     }
 
     /// Accepts a recipient whose mail goes elsewhere, unless that makes too many.
@@ -31,15 +31,16 @@ impl<P> Session<P> {
         recipient: Mailbox,
         note: RecipientNote,
         targets: Vec<Mailbox>,
-    ) -> Reply {
+        replies: &mut Vec<u8>,
+    ) -> Step {
         let Some(transaction) = &mut self.transaction else {
-            return replies::mail_first();
+            return say(replies::mail_first(), replies);
         };
-        let reply = replies::recipient_ok(&recipient);
-        match transaction.recipients.push_rewritten(recipient, note, targets, self.settings.max_recipients) {
-            true => reply,
-            false => replies::too_many_recipients(),
+        match transaction.recipients.push_rewritten(recipient.clone(), note, targets, self.settings.max_recipients) {
+            true => replies::recipient_ok(&recipient, replies),
+            false => replies::too_many_recipients().write(replies),
         }
+        Step::Receive
     }
 
     fn read_rcpt(&self, argument: &str) -> Result<(Mailbox, RecipientNote), Reply> {

@@ -13,12 +13,19 @@ const ORIGINALS_MAX: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Recipients {
     named: Vec<Mailbox>,
+    /// Once something was rewritten; until then each one is its own target.
+    rewritten: Option<Box<Rewritten>>,
+    /// What was said of the targets, once something was said of one.
+    said: Option<Box<Said>>,
+}
+
+/// Where the mail goes once something was rewritten.
+#[derive(Debug)]
+struct Rewritten {
     targets: Vec<Mailbox>,
     /// For each one named, the places of its targets.
     routes: Vec<Route>,
-    /// What was said of the targets, once something was said of one.
-    said: Option<Box<Said>>,
-    /// The places of targets, kept once something was rewritten.
+    /// The places of targets.
     places: HashMap<Mailbox, usize>,
 }
 
@@ -34,15 +41,44 @@ struct Said {
 #[derive(Debug)]
 enum Route {
     One(usize),
-    Rewritten(Vec<usize>),
+    Many(Vec<usize>),
 }
 
 impl Route {
     fn places(&self) -> &[usize] {
         match self {
             Route::One(place) => std::slice::from_ref(place),
-            Route::Rewritten(places) => places,
+            Route::Many(places) => places,
         }
+    }
+}
+
+impl Rewritten {
+    /// With these, of which each is its own target.
+    fn new(named: &[Mailbox]) -> Rewritten {
+        Rewritten {
+            targets: named.to_vec(),
+            routes: (0..named.len()).map(Route::One).collect(),
+            places: named.iter().cloned().zip(0..).collect(),
+        }
+    }
+
+    fn push(&mut self, recipient: &Mailbox) -> usize {
+        let place = self.places.get(recipient).copied().unwrap_or_else(|| {
+            self.targets.push(recipient.clone());
+            self.targets.len() - 1
+        });
+        self.routes.push(Route::One(place));
+        place
+    }
+
+    fn place_of(&mut self, target: Mailbox) -> usize {
+        let next = self.targets.len();
+        let place = *self.places.entry(target.clone()).or_insert(next);
+        if place == next {
+            self.targets.push(target);
+        }
+        place
     }
 }
 
@@ -59,14 +95,14 @@ impl Recipients {
 
     /// Where the mail goes.
     pub(super) fn targets(&self) -> &[Mailbox] {
-        &self.targets
+        self.rewritten.as_ref().map_or(&self.named, |rewritten| &rewritten.targets)
     }
 
     /// What was said of them, one for each; empty where nothing was said of any.
     pub(super) fn notes(&self) -> Vec<RecipientNote> {
         let Some(said) = &self.said else { return Vec::new() };
         let mut notes = said.notes.clone();
-        notes.resize(self.targets.len(), RecipientNote::default());
+        notes.resize(self.targets().len(), RecipientNote::default());
         notes
     }
 
@@ -85,8 +121,9 @@ impl Recipients {
         if note.is_empty() {
             return;
         }
+        let targets = self.targets().len();
         let Said { notes, originals } = &mut **self.said.get_or_insert_default();
-        notes.resize(self.targets.len(), RecipientNote::default());
+        notes.resize(targets, RecipientNote::default());
         if let Some(own) = notes.get_mut(place).filter(|own| own.is_empty()) {
             *originals += octets(note);
             *own = note.clone();
@@ -95,18 +132,15 @@ impl Recipients {
 
     /// How many there are, by whichever count is the larger.
     pub(super) fn len(&self) -> usize {
-        self.named.len().max(self.targets.len())
+        self.named.len().max(self.targets().len())
     }
 
     /// One more whose mail goes to itself.
     pub(super) fn push(&mut self, recipient: Mailbox, note: RecipientNote) {
-        let place = self.places.get(&recipient).copied().unwrap_or_else(|| {
-            self.targets.push(recipient.clone());
-            self.targets.len() - 1
-        });
-        self.note(place, &note);
+        let own = self.named.len();
+        let place = self.rewritten.as_mut().map_or(own, |rewritten| rewritten.push(&recipient));
         self.named.push(recipient);
-        self.routes.push(Route::One(place));
+        self.note(place, &note);
     }
 
     /// One more whose mail goes to `targets`, of which there is one or more; false, and nothing is changed, if that made more
@@ -118,29 +152,18 @@ impl Recipients {
         targets: Vec<Mailbox>,
         most: usize,
     ) -> bool {
-        if self.places.is_empty() {
-            self.places = self.targets.iter().cloned().zip(0..).collect();
-        }
-        let new = targets.iter().filter(|target| !self.places.contains_key(target)).count();
         let room = ORIGINALS_MAX.saturating_sub(self.originals());
         let fits = octets(&note).saturating_mul(targets.len()) <= room;
-        if self.named.len() >= most || self.targets.len().saturating_add(new) > most || !fits {
+        let rewritten = self.rewritten.get_or_insert_with(|| Box::new(Rewritten::new(&self.named)));
+        let new = targets.iter().filter(|target| !rewritten.places.contains_key(target)).count();
+        if self.named.len() >= most || rewritten.targets.len().saturating_add(new) > most || !fits {
             return false;
         }
-        let route: Vec<usize> = targets.into_iter().map(|target| self.place_of(target)).collect();
-        route.iter().for_each(|place| self.note(*place, &note));
+        let route: Vec<usize> = targets.into_iter().map(|target| rewritten.place_of(target)).collect();
+        rewritten.routes.push(Route::Many(route.clone()));
         self.named.push(recipient);
-        self.routes.push(Route::Rewritten(route));
+        route.iter().for_each(|place| self.note(*place, &note));
         true
-    }
-
-    fn place_of(&mut self, target: Mailbox) -> usize {
-        let next = self.targets.len();
-        let place = *self.places.entry(target.clone()).or_insert(next);
-        if place == next {
-            self.targets.push(target);
-        }
-        place
     }
 
     /// Each one named, with the result that counts for it among those of the targets: the first failure, or else that of its
@@ -149,7 +172,9 @@ impl Recipients {
         &'a self,
         results: &'a [Result<P, E>],
     ) -> impl Iterator<Item = (&'a Mailbox, Option<&'a Result<P, E>>)> {
-        self.named.iter().zip(&self.routes).map(|(named, route)| {
+        self.named.iter().enumerate().map(|(place, named)| {
+            let own = Route::One(place);
+            let route = self.rewritten.as_ref().and_then(|rewritten| rewritten.routes.get(place)).unwrap_or(&own);
             let of_targets = || route.places().iter().map(|place| results.get(*place));
             let complete = of_targets().all(|result| result.is_some());
             let failed = of_targets().flatten().find(|result| result.is_err());

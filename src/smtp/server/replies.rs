@@ -87,8 +87,8 @@ pub fn bad_sender() -> Reply {
 }
 
 /// The sender is accepted (RFC 5321 §3.3).
-pub fn sender_ok(reverse_path: &ReversePath) -> Reply {
-    Reply::new(ReplyCode::OK, status(1, 0), format!("Sender <{reverse_path}> OK"))
+pub fn sender_ok(reverse_path: &ReversePath, replies: &mut Vec<u8>) {
+    Reply::write_new(ReplyCode::OK, status(1, 0), format_args!("Sender <{reverse_path}> OK"), replies);
 }
 
 /// A parameter that is not known, or belongs to an extension that was not offered (RFC 5321 §4.1.1.11).
@@ -180,8 +180,8 @@ pub fn bad_recipient() -> Reply {
 }
 
 /// The recipient is accepted (RFC 5321 §3.3).
-pub fn recipient_ok(recipient: &Mailbox) -> Reply {
-    Reply::new(ReplyCode::OK, status(1, 5), format!("Recipient <{recipient}> OK"))
+pub fn recipient_ok(recipient: &Mailbox, replies: &mut Vec<u8>) {
+    Reply::write_new(ReplyCode::OK, status(1, 5), format_args!("Recipient <{recipient}> OK"), replies);
 }
 
 /// No more recipients in this transaction (RFC 5321 §4.5.3.1.10).
@@ -262,8 +262,8 @@ pub fn bare_line_end() -> Reply {
 }
 
 /// The message is durable, as whoever made it so proves (RFC 5321 §4.2.5).
-pub fn message_received<P>(_proof: &P, id: MessageId) -> Reply {
-    Reply::new(ReplyCode::OK, status(6, 0), format!("Message received id={id}"))
+pub fn message_received<P>(_proof: &P, id: MessageId, replies: &mut Vec<u8>) {
+    Reply::write_new(ReplyCode::OK, status(6, 0), format_args!("Message received id={id}"), replies);
 }
 
 /// LMTP: the message is durable for this recipient, as whoever made it so proves (RFC 2033 §4.2).
@@ -535,6 +535,8 @@ mod tests {
         assert_eq!(unrecognized(b"foo\r\n250 ok").to_string(), "500 5.5.1 Command FOO??250 OK unrecognized.");
         assert_eq!(unrecognized(&[0xff; 5000]).to_string().len(), "500 5.5.1 Command  unrecognized.".len() + 32);
         let long = Mailbox::new(&"\"".repeat(64), Domain::Name("d".repeat(255).into())).unwrap();
-        assert!(recipient_ok(&long).to_string().len() < 512);
+        let mut replies = Vec::new();
+        recipient_ok(&long, &mut replies);
+        assert!(replies.len() <= 512 && replies.ends_with(b"\r\n"));
     }
 }

@@ -1,0 +1,52 @@
+//! Text at the end of octets, without a string in between: what is said and noted of every message is written so.
+
+use std::fmt::{self, Display, Write};
+
+/// Octets that text is written to the end of.
+pub struct Octets<'a>(pub &'a mut Vec<u8>);
+
+impl Write for Octets<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Appends what `text` shows of itself.
+pub fn append(text: impl Display, to: &mut Vec<u8>) {
+    // Writing to memory cannot fail; a Display that gives up has written what it could.
+    let _ = write!(Octets(to), "{text}");
+}
+
+/// Appends a number in decimal: the formatter costs more than the number.
+pub fn append_number(number: u64, to: &mut Vec<u8>) {
+    if number >= 10 {
+        append_number(number / 10, to);
+    }
+    to.push(b'0' + (number % 10) as u8);
+}
+
+/// The last two digits of a number, as dates have them.
+pub fn two_digits(number: u64) -> &'static str {
+    const DIGITS: &str = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+        5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+    let place = (number % 100) as usize * 2;
+    DIGITS.get(place..place + 2).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_texts_are_appended() {
+        let mut octets = b"n=".to_vec();
+        for number in [0, 9, 10, 120, u64::MAX] {
+            append_number(number, &mut octets);
+            octets.push(b' ');
+        }
+        append(format_args!("{}", 'é'), &mut octets);
+        assert_eq!(String::from_utf8_lossy(&octets), "n=0 9 10 120 18446744073709551615 é");
+        assert!((0..200).all(|number| two_digits(number) == format!("{:02}", number % 100)));
+    }
+}
