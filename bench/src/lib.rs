@@ -9,6 +9,7 @@
 pub mod allocations;
 pub mod compare;
 pub mod count;
+pub mod deliver;
 pub mod figures;
 pub mod leanest;
 pub mod parts;

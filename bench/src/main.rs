@@ -1,6 +1,6 @@
 //! The `bench` command; see `bench/README.md`.
 
-use bench::{compare, count, leanest, ring, system};
+use bench::{compare, count, deliver, leanest, ring, system};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -20,6 +20,8 @@ enum Command {
     Leanest(leanest::Options),
     /// Run ringpost and the leanest program under the same load
     Compare(compare::Options),
+    /// Deliver to a Maildir, beside what the disk can do of it
+    Deliver(deliver::Options),
     /// Count copies, allocations, system calls and instructions of ringpost for a message
     Count(count::Options),
 }
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Command::Ring(options) => ring::run(&options),
         Command::Leanest(options) => leanest::run(&options),
         Command::Compare(options) => compare::run(&options),
+        Command::Deliver(options) => deliver::run(&options),
         Command::Count(options) => count::run(&options),
     };
     match done {

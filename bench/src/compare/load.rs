@@ -19,6 +19,8 @@ pub struct Load {
     pub size: u64,
     /// Whether commands are sent before the replies to those before them have come.
     pub pipelining: bool,
+    /// Messages after which a connection is closed and a new one opened; 0: never.
+    pub messages_per_connection: u32,
     /// The CPUs it may use.
     pub cpus: Vec<usize>,
 }
@@ -48,6 +50,17 @@ pub struct Sent {
 }
 
 impl Load {
+    /// For people.
+    pub fn describe(&self) -> String {
+        let pace = if self.pipelining { "pipelined" } else { "one command at a time" };
+        let connections = match self.messages_per_connection {
+            0 => String::new(),
+            1 => ", a message a connection".to_owned(),
+            count => format!(", {count} messages a connection"),
+        };
+        format!("{} sessions, {}, {pace}{connections}", self.sessions, crate::figures::octets(self.size))
+    }
+
     /// Runs it against a server. Every message must be acknowledged.
     pub fn run(&self, to: SocketAddr, end: End, folder: &Path) -> Result<Sent, String> {
         let json = folder.join("source.json");
@@ -61,6 +74,7 @@ impl Load {
         if self.pipelining {
             command.arg("--pipelining");
         }
+        command.args(["--messages-per-connection", &self.messages_per_connection.to_string()]);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let output = spawn(command, &self.cpus)?.wait_with_output().map_err(|error| error.to_string())?;
         if !output.status.success() {

@@ -17,15 +17,18 @@ use std::time::{Duration, Instant};
 /// What `bench compare` is asked to do.
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// Connections at a time
-    #[arg(long, default_value_t = 100)]
-    pub sessions: u32,
+    /// Connections at a time; repeat it (as --size and --pipelining) to compare under several loads, one after the other
+    #[arg(long, default_values_t = [100])]
+    pub sessions: Vec<u32>,
     /// Octets of a message
-    #[arg(long, default_value_t = 4096)]
-    pub size: u64,
+    #[arg(long, default_values_t = [4096])]
+    pub size: Vec<u64>,
     /// Send commands before the replies to those before have come (true), or one at a time (false)
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
-    pub pipelining: bool,
+    #[arg(long, default_values_t = [true], action = clap::ArgAction::Append)]
+    pub pipelining: Vec<bool>,
+    /// Messages after which a connection is closed and a new one opened; 0: never
+    #[arg(long, default_value_t = 0)]
+    pub messages_per_connection: u32,
     /// Rounds that count; one to warm up comes before
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
@@ -114,29 +117,55 @@ struct Comparison<'a> {
     ringpost: Ringpost,
 }
 
+impl Options {
+    /// All loads that were asked for.
+    fn loads(&self, program: &Path, cpus: &[usize]) -> Vec<Load> {
+        let load = |sessions: &u32, size: &u64, pipelining: &bool| Load {
+            program: program.to_owned(),
+            sessions: *sessions,
+            size: *size,
+            pipelining: *pipelining,
+            messages_per_connection: self.messages_per_connection,
+            cpus: cpus.to_vec(),
+        };
+        let (mut loads, paces) = (Vec::new(), &self.pipelining);
+        for size in &self.size {
+            for sessions in &self.sessions {
+                loads.extend(paces.iter().map(|pipelining| load(sessions, size, pipelining)));
+            }
+        }
+        loads
+    }
+}
+
 /// Compares, prints and writes.
 pub fn run(options: &Options) -> Result<(), String> {
     let folder = crate::folder_in(&options.directory)?;
     let folder_path = folder.path().canonicalize().map_err(|error| error.to_string())?;
     let cpus = system::cpus();
     let apart = if cpus.len() > 1 { cpus[1..].to_vec() } else { cpus.clone() };
-    let load = Load {
-        program: beside(&options.loadtest, "loadtest")?,
-        sessions: options.sessions,
-        size: options.size,
-        pipelining: options.pipelining,
-        cpus: apart,
-    };
+    let loads = options.loads(&beside(&options.loadtest, "loadtest")?, &apart);
     let prepared = options.prepared.unwrap_or((options.seconds * 1e9 / SEGMENT as f64) as u64 + 4);
     let program = beside(&options.ringpost, "ringpost")?;
     let ringpost = Ringpost { prepared, ..Ringpost::new(program, cpus) };
-    let comparison = Comparison { options, folder: &folder_path, load, ringpost };
-    comparison.announce();
-    let report = comparison.rounds()?;
-    report.print();
-    match &options.json {
-        Some(path) => crate::write_json(path, &report.json()),
-        None => Ok(()),
+    let mut reports = Vec::new();
+    for load in loads {
+        let comparison = Comparison { options, folder: &folder_path, load, ringpost: ringpost.clone() };
+        comparison.announce();
+        let report = comparison.rounds()?;
+        report.print();
+        println!();
+        reports.push(report);
+    }
+    if reports.len() > 1 {
+        report::print_together(&reports);
+    }
+    match (&options.json, &reports[..]) {
+        (Some(path), [report]) => crate::write_json(path, &report.json()),
+        (Some(path), reports) => {
+            crate::write_json(path, &serde_json::Value::Array(reports.iter().map(Report::json).collect()))
+        }
+        (None, _) => Ok(()),
     }
 }
 
@@ -152,19 +181,17 @@ pub fn beside(named: &Option<PathBuf>, name: &str) -> Result<PathBuf, String> {
 
 impl Comparison<'_> {
     fn announce(&self) {
-        let Options { sessions, size, pipelining, rounds, seconds, directory, .. } = self.options;
+        let Options { rounds, seconds, directory, .. } = self.options;
         println!("{}; {} on {}", system::describe(), directory.display(), system::file_system(directory));
-        let pace = if *pipelining { "pipelined" } else { "one command at a time" };
         let (cpu, load) = (self.ringpost.cpu, &self.load.cpus);
         println!(
-            "{sessions} sessions, {}, {pace}; {rounds} rounds of {seconds} s each, after one to warm up. \
-             Servers on CPU {cpu}, load on {load:?}.\n",
-            crate::figures::octets(*size)
+            "{}; {rounds} rounds of {seconds} s each, after one to warm up. Servers on CPU {cpu}, load on {load:?}.\n",
+            self.load.describe()
         );
     }
 
     fn rounds(&self) -> Result<Report, String> {
-        let mut report = Report::new(self.options.size);
+        let mut report = Report::new(&self.load);
         report.head();
         for round in 0..=self.options.rounds {
             let bounds = self.bounds()?;
@@ -212,7 +239,7 @@ impl Comparison<'_> {
         // What was written to start with must not be written back while others are measured.
         // SAFETY: sync takes nothing and always succeeds.
         unsafe { libc::sync() };
-        let warm = u64::from(self.options.sessions) * 10;
+        let warm = u64::from(self.load.sessions) * 10;
         self.load.run(server.address, End::Messages(warm), self.folder)?;
         let (cpu, busy, begun) = (
             system::cpu_of(server.process()).map_err(failed)?,

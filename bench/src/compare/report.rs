@@ -1,5 +1,6 @@
 //! The comparison as a table and as JSON.
 
+use super::load::Load;
 use super::{Bounds, Contestant, Turn};
 use crate::figures::{Spread, share, short, whole};
 use crate::system;
@@ -9,14 +10,15 @@ use serde_json::{Value, json};
 /// All that was measured.
 pub struct Report {
     size: u64,
+    load: String,
     table: Table,
     /// Rounds that count.
     turns: Vec<(Contestant, Turn, Bounds)>,
 }
 
 impl Report {
-    /// Of messages of so many octets.
-    pub fn new(size: u64) -> Report {
+    /// Under this load.
+    pub fn new(load: &Load) -> Report {
         let columns = [
             Column("round", 7),
             Column("server", 18),
@@ -26,7 +28,7 @@ impl Report {
             Column("p99 ms", 7),
             Column("others", 6),
         ];
-        Report { size, table: Table::new(2, &columns), turns: Vec::new() }
+        Report { size: load.size, load: load.describe(), table: Table::new(2, &columns), turns: Vec::new() }
     }
 
     /// Prints the titles of the rounds.
@@ -69,6 +71,12 @@ impl Report {
     fn best(&self) -> f64 {
         let forms = Contestant::ALL.into_iter().filter(|contestant| *contestant != Contestant::Ringpost);
         forms.map(|form| self.spread(form, |turn, _| turn.cpu_us).median).fold(f64::INFINITY, f64::min)
+    }
+
+    /// The most messages a second that a form of the leanest program took.
+    fn fastest(&self) -> f64 {
+        let forms = Contestant::ALL.into_iter().filter(|contestant| *contestant != Contestant::Ringpost);
+        forms.map(|form| self.spread(form, |turn, _| turn.per_second).median).fold(0.0, f64::max)
     }
 
     /// Prints the medians, and the shares of what kernel and disk do.
@@ -136,6 +144,7 @@ impl Report {
         });
         json!({
             "machine": system::describe(),
+            "load": self.load,
             "size": self.size,
             "servers": servers,
             "harness": {
@@ -147,6 +156,40 @@ impl Report {
     }
 }
 
+/// Prints what ringpost did under each of several loads: a line a load, medians.
+pub fn print_together(reports: &[Report]) {
+    let columns = [
+        Column("ringpost under", 58),
+        Column("CPU µs/msg", 10),
+        Column("÷ best", 6),
+        Column("msg/s", 8),
+        Column("of fastest", 10),
+        Column("p50 ms", 7),
+        Column("p99 ms", 7),
+        Column("p50 ÷ sync", 10),
+        Column("p99 ÷ sync", 10),
+        Column("others", 6),
+    ];
+    let table = Table::new(1, &columns);
+    table.head();
+    for report in reports {
+        let median = |figure: fn(&Turn, &Bounds) -> f64| report.spread(Contestant::Ringpost, figure).median;
+        let (cpu, rate) = (median(|turn, _| turn.cpu_us), median(|turn, _| turn.per_second));
+        table.row(&[
+            report.load.clone(),
+            short(cpu),
+            short(cpu / report.best()),
+            whole(rate),
+            share(rate, report.fastest()),
+            short(median(|turn, _| turn.p50_ms)),
+            short(median(|turn, _| turn.p99_ms)),
+            short(median(|turn, bounds| turn.p50_ms * 1000.0 / bounds.sync_us)),
+            short(median(|turn, bounds| turn.p99_ms * 1000.0 / bounds.sync_us)),
+            share(median(|turn, _| turn.others), 1.0),
+        ]);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,13 +197,23 @@ mod tests {
 
     #[test]
     fn the_best_is_a_form_and_shares_are_of_the_same_round() {
-        let mut report = Report::new(1000);
+        let load = Load {
+            program: "loadtest".into(),
+            sessions: 1,
+            size: 1000,
+            pipelining: false,
+            messages_per_connection: 1,
+            cpus: Vec::new(),
+        };
+        let mut report = Report::new(&load);
         let bounds = Bounds { received: 1e6, written: 2e6, sync_us: 100.0 };
         let turn = |cpu_us| Turn { cpu_us, per_second: 100.0, p50_ms: 1.0, p99_ms: 2.0, others: 0.0 };
         for (place, contestant) in Contestant::ALL.into_iter().enumerate() {
             report.turn(0, contestant, turn(1.0), bounds);
             report.turn(1, contestant, turn(50.0 - 10.0 * place as f64), bounds);
         }
+        assert_eq!(report.load, "1 sessions, 1,000 B, one command at a time, a message a connection");
+        assert_eq!(report.fastest(), 100.0);
         assert_eq!(report.best(), report.spread(Contestant::Leanest(Form::Ring), |turn, _| turn.cpu_us).median);
         let json = report.json();
         let ringpost = &json["servers"][4];

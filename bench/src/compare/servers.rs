@@ -36,6 +36,8 @@ pub struct Ringpost {
     pub cpu: usize,
     /// The CPUs that the process may use.
     pub cpus: Vec<usize>,
+    /// Deliveries at a time; none, and mail stays in the spool, if 0.
+    pub deliveries: usize,
     /// The program, with its options, that runs it; none if empty.
     pub under: Vec<String>,
     /// Variables that it is given.
@@ -45,7 +47,8 @@ pub struct Ringpost {
 impl Ringpost {
     /// A program on the first of these CPUs, with one segment prepared.
     pub fn new(program: PathBuf, cpus: Vec<usize>) -> Ringpost {
-        Ringpost { program, prepared: 1, cpu: cpus[0], cpus, under: Vec::new(), environment: Vec::new() }
+        let (under, environment) = Default::default();
+        Ringpost { program, prepared: 1, cpu: cpus[0], cpus, deliveries: 0, under, environment }
     }
 }
 
@@ -74,10 +77,21 @@ impl Server {
     /// ringpost with one shard that keeps what it takes, in a new home below `directory`.
     pub fn ringpost(ringpost: &Ringpost, directory: &Path) -> Result<Server, String> {
         let home = directory.join("ringpost");
-        let address = free_address().map_err(|error| error.to_string())?;
-        let written = write_home(&home, address, ringpost);
-        written.map_err(|error| format!("{}: {error}", home.display()))?;
+        let cleared = if home.exists() { fs::remove_dir_all(&home) } else { Ok(()) };
+        let written = cleared.and_then(|()| write_home(&home, ringpost));
+        let address = written.map_err(|error| format!("{}: {error}", home.display()))?;
         add_user(&ringpost.program, &home)?;
+        Server::start(ringpost, &home, address)
+    }
+
+    /// ringpost over what an earlier one left below `directory`.
+    pub fn ringpost_again(ringpost: &Ringpost, directory: &Path) -> Result<Server, String> {
+        let home = directory.join("ringpost");
+        let address = write_home(&home, ringpost).map_err(|error| format!("{}: {error}", home.display()))?;
+        Server::start(ringpost, &home, address)
+    }
+
+    fn start(ringpost: &Ringpost, home: &Path, address: SocketAddr) -> Result<Server, String> {
         let log = home.join("log");
         let output = File::create(&log).and_then(|log| Ok((log.try_clone()?, log)));
         let (out, err) = output.map_err(|error| format!("{}: {error}", log.display()))?;
@@ -193,11 +207,9 @@ fn add_user(program: &Path, home: &Path) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("ringpost user add: {status}")) }
 }
 
-/// A home for one run: whatever was there before is gone.
-fn write_home(home: &Path, address: SocketAddr, ringpost: &Ringpost) -> std::io::Result<()> {
-    if home.exists() {
-        fs::remove_dir_all(home)?;
-    }
+/// The configuration of one run; where it is to listen.
+fn write_home(home: &Path, ringpost: &Ringpost) -> std::io::Result<SocketAddr> {
+    let address = free_address()?;
     fs::create_dir_all(home.join("conf"))?;
     let files = [
         (
@@ -223,16 +235,18 @@ fn write_home(home: &Path, address: SocketAddr, ringpost: &Ringpost) -> std::io:
                 "<ringpost><home>{}</home><shards>{}</shards>\
                  <spool><segmentSize>{}M</segmentSize><prepared>{}</prepared><maxSegments>1024</maxSegments>\
                  <reserve>64M</reserve></spool>\
-                 <delivery><hold>true</hold></delivery></ringpost>",
+                 <delivery><hold>{}</hold><concurrency>{}</concurrency></delivery></ringpost>",
                 home.display(),
                 ringpost.cpu,
                 SEGMENT >> 20,
-                ringpost.prepared
+                ringpost.prepared,
+                ringpost.deliveries == 0,
+                ringpost.deliveries.max(1)
             ),
         ),
     ];
     for (name, text) in files {
         fs::write(home.join("conf").join(name), text + "\n")?;
     }
-    Ok(())
+    Ok(address)
 }

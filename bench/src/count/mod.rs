@@ -27,6 +27,9 @@ pub struct Options {
     /// Send commands before the replies to those before have come (true), or one at a time (false)
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub pipelining: bool,
+    /// Messages after which a connection is closed and a new one opened; 0: never
+    #[arg(long, default_value_t = 0)]
+    pub messages_per_connection: u32,
     /// Do not count instructions, which takes most of the time where valgrind does it
     #[arg(long)]
     pub no_instructions: bool,
@@ -78,6 +81,7 @@ pub fn run(options: &Options) -> Result<(), String> {
             sessions: options.sessions,
             size: *size,
             pipelining: options.pipelining,
+            messages_per_connection: options.messages_per_connection,
             cpus: system::cpus(),
         };
         let mut done = count(&program, &load, way, &folder.0)?;
