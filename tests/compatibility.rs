@@ -50,34 +50,15 @@ fn key_rows(table: &KeyTable, out: &mut String) {
 
 fn class_rows(table: &ClassTable, out: &mut String) {
     let _ = writeln!(out, "\n## {}\n", table.title);
-    if table.classes.iter().any(|class| class.ready.is_some()) {
-        return pipeline_rows(table, out);
-    }
     out.push_str("| class | ringpost | keys that are checked | remarks |\n|---|---|---|---|\n");
     for class in table.classes {
         let (word, remark) = standing(class.standing);
-        let keys: Vec<String> = class.keys.unwrap_or_default().iter().map(|key| format!("`{}`", key.path)).collect();
-        let _ = writeln!(out, "| `{}` | {word} | {} | {} |", class.name, keys.join(" "), cell(&remark));
-    }
-}
-
-/// Matchers and mailets: what is in force, and what the pipeline makes of them.
-fn pipeline_rows(table: &ClassTable, out: &mut String) {
-    out.push_str("| class | ringpost | in the pipeline | keys | remarks |\n|---|---|---|---|---|\n");
-    for class in table.classes {
-        let (word, remark) = standing(class.standing);
-        let ready = match class.ready {
-            Some("") => "honoured".to_owned(),
-            Some(how) => format!("honoured differently: {how}"),
-            None => "not yet".to_owned(),
-        };
         let keys: Vec<String> = class.keys.unwrap_or_default().iter().map(key_cell).collect();
-        let (ready, keys, remark) = (cell(&ready), keys.join(", "), cell(&remark));
-        let _ = writeln!(out, "| `{}` | {word} | {ready} | {keys} | {remark} |", class.name);
+        let _ = writeln!(out, "| `{}` | {word} | {} | {} |", class.name, keys.join(", "), cell(&remark));
     }
 }
 
-/// A key of a mailet, and what is to be said of it.
+/// A key of a class, and what is to be said of it.
 fn key_cell(key: &Key) -> String {
     match standing(key.standing) {
         ("honoured", _) => format!("`{}`", key.path),

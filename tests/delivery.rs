@@ -219,6 +219,29 @@ fn a_delivery_that_fails_is_tried_again_and_after_a_restart_too() {
 }
 
 #[test]
+fn where_all_mailboxes_have_vanished_none_is_made_in_their_place() {
+    let home = Home::new(&Conf::new().with("delivery/retry", "1s"));
+    let process = home.start();
+    let first = process.smtp().data(&["you@localhost"], b"Subject: first\r\n");
+    assert_eq!(home.delivered("you", id(&first)).1, b"Subject: first\n");
+    // As when the file system that they are on is unmounted.
+    let (mail, away) = (home.path().join("var/mail"), home.path().join("away"));
+    fs::rename(&mail, &away).expect("renamed");
+    // One that has a Maildir, and one that would get one.
+    let reply = process.smtp().data(&["you@localhost", "postmaster@localhost"], b"Subject: second\r\n");
+    for to in ["to=<you@localhost>", "to=<postmaster@localhost>"] {
+        process.wait_for_log("deferred", &[&format!("id={}", id(&reply)), to, "No such file or directory"]);
+    }
+    assert!(!mail.exists());
+    fs::rename(&away, &mail).expect("renamed");
+    for user in ["you", "postmaster"] {
+        assert_eq!(home.delivered(user, id(&reply)).1, b"Subject: second\n");
+    }
+    process.stop();
+    assert_eq!((home.mail("you").len(), home.mail("postmaster").len()), (2, 1));
+}
+
+#[test]
 fn what_lmtp_could_not_deliver_stays_the_clients() {
     let home = Home::new(&Conf::new().with("delivery/retry", "1s"));
     bar(&home, "you");

@@ -85,7 +85,7 @@ fn each_flavour_starts_once_its_reasons_are_accepted_and_behaves() {
 fn replies(configuration: &Configuration, server: &ServerSettings, lines: &[&str]) -> Vec<String> {
     let lmtp = server.protocol == Protocol::Lmtp;
     let setup = Setup { lmtp, client: "192.0.2.7".into(), ..Setup::default() };
-    let mut driver = Driver::under(session_settings(configuration, server), chain(server), &setup);
+    let mut driver = Driver::under(session_settings(configuration, server), chain(configuration, server), &setup);
     for line in lines {
         driver.receive(format!("{line}\r\n").as_bytes());
     }

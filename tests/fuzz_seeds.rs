@@ -1,20 +1,20 @@
-//! What the fuzz targets of the spool begin with, replayed: whole segments, and what is left of them.
+//! What the fuzz targets of the spool have found worth keeping, replayed: as it is, changed, and what is left of it when it is cut.
 
 use std::fs;
 use std::path::Path;
 
-use ringpost::spool::record::Key;
 use ringpost::spool::recovery::{Recovery, incarnation};
 
-/// That of the fuzz targets.
-const KEY: Key = Key(0);
+#[path = "../fuzz/segments.rs"]
+mod segments;
+use segments::{KEY, segments};
 
-/// Reads octets as segments of several incarnations, one after the other.
-fn replay(octets: &[u8]) -> (u64, usize) {
-    let _ = incarnation(KEY, octets);
+/// Reads what a fuzzer made as a log; records and messages in it.
+fn replay(input: &[u8]) -> (u64, usize) {
     let mut recovery = Recovery::new(KEY);
-    for epoch in 1..4 {
-        for range in recovery.read_segment(epoch, octets, octets.len() as u32) {
+    for (epoch, sealed, octets) in segments(input) {
+        let _ = incarnation(KEY, &octets);
+        for range in recovery.read_segment(epoch, &octets, sealed) {
             assert!(range.start < range.end && range.end <= octets.len(), "{range:?} of {}", octets.len());
         }
     }
@@ -24,28 +24,37 @@ fn replay(octets: &[u8]) -> (u64, usize) {
     (found.records, messages)
 }
 
-#[test]
-fn the_seeds_are_read_without_harm_whole_cut_and_changed() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/records");
+/// Replays what is kept for a target, each in so many forms; records and messages in them as they are.
+fn replay_all(target: &str, forms: usize) -> (u64, usize) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let mut seeds: Vec<_> = fs::read_dir(directory).expect("the seeds").flatten().map(|entry| entry.path()).collect();
     seeds.sort();
     assert!(seeds.len() >= 5);
-    let mut records = 0;
+    let (mut records, mut messages) = (0, 0);
     for seed in seeds {
         let octets = fs::read(&seed).expect("it is there");
-        let (whole, _) = replay(&octets);
-        records += whole;
+        let found = replay(&octets);
+        (records, messages) = (records + found.0, messages + found.1);
+        let step = octets.len() / forms + 1;
         let mut changed = octets.clone();
-        for at in (0..octets.len()).step_by(7) {
+        for at in (0..octets.len()).step_by(step) {
             changed[at] ^= 0x41;
-            if at % 77 == 0 {
-                replay(&changed);
-            }
+            replay(&changed);
             changed[at] ^= 0x41;
-        }
-        for length in (0..octets.len()).step_by(97) {
-            replay(&octets[..length]);
+            replay(&octets[..at]);
         }
     }
-    assert!(records >= 8, "the seeds hold {records} whole records: are they of an older form?");
+    (records, messages)
+}
+
+#[test]
+fn the_seeds_of_records_are_read_without_harm_whole_cut_and_changed() {
+    let (records, messages) = replay_all("records", 20);
+    assert!(records >= 20 && messages >= 2, "{records} records, {messages} messages: are they of an older form?");
+}
+
+#[test]
+fn the_seeds_of_recovery_are_read_without_harm_whole_cut_and_changed() {
+    let (records, messages) = replay_all("recovery", 20);
+    assert!(records >= 20 && messages >= 2, "{records} records, {messages} messages: are they of an older form?");
 }

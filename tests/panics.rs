@@ -20,6 +20,7 @@ use ringpost::control::journal::{Level, ring};
 use ringpost::control::watchdog::{Watchdog, Watched};
 use ringpost::delivery::Retry;
 use ringpost::delivery::names::Zone;
+use ringpost::delivery::repository::Repositories;
 use ringpost::directory::{Answer, Directory, Login, Pending, Proof, Scram, Unavailable};
 use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::io::Machine;
@@ -27,13 +28,12 @@ use ringpost::io::handover::Doorbell;
 use ringpost::io::metal::{BoundListener, CoreSetup, GlommioMachine, Sleeps};
 use ringpost::io::vitals::Vitals;
 use ringpost::io::wait::Bell;
-use ringpost::mail::{Domain, IdSource, Mailbox, Username};
-use ringpost::mailet::Container;
+use ringpost::mail::{Domain, IdSource, Mailbox, MessageId, Username};
 use ringpost::mta::accept::accept;
-use ringpost::mta::core::{Core, Limit, Server};
+use ringpost::mta::core::{Core, Limit, LmtpWay, Server};
 use ringpost::mta::gate::Gate;
 use ringpost::mta::requirements;
-use ringpost::mta::spooler::{self, Spooler};
+use ringpost::mta::spooler::{self, Metrics, Parts, Spooler, Way};
 use ringpost::spool::{self, Spool};
 
 /// Knows everyone, but for some at whose names it panics: at once, or while it is asked.
@@ -151,6 +151,7 @@ async fn run(
         gate: Gate { connections: limit, per_client: None, unnamed: None, proxy_first: true, descriptors: usize::MAX },
         tls: None,
         logins: common::driver::logins(),
+        lmtp: LmtpWay::Mailbox,
     });
     let stopping: Rc<Bell> = Rc::default();
     let heard = stopping.heard();
@@ -181,12 +182,29 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         Spool::open(machine.clone(), &directory.join("spool"), layout, Box::new(|_| {})).await.expect("a spool");
     let journal = Rc::new(ring(Level::Error).0);
     let how = spooler::Settings {
-        container: Container::local_delivery(),
+        way: Way::Mailbox,
         concurrency: 4,
         retry: Retry::new(vec![Duration::from_secs(60)]),
+        remotes: Vec::new(),
+        lmtps: Vec::new(),
+        metrics: Metrics::default(),
     };
     let (mail, spool) = (directory.join("mail"), opened.spool);
-    let spooler = Spooler::new(machine.clone(), spool.clone(), &mail, "localhost", Arc::new(how), journal.clone());
+    let ids = Rc::new(RefCell::new(IdSource::new(0, 0)));
+    let (making, clock) = (ids.clone(), machine.clone());
+    let spooler = Spooler::new(Parts {
+        machine: machine.clone(),
+        spool: spool.clone(),
+        mail: &mail,
+        host: "localhost",
+        settings: Arc::new(how),
+        repositories: Repositories::new(machine.clone(), &directory.join("repositories")),
+        directory: Rc::new(Panicking),
+        names: Rc::new(Zone::default()),
+        leave: Rc::new(|_, _| {}),
+        journal: journal.clone(),
+        next_id: Rc::new(move || MessageId(making.borrow_mut().next(clock.wall_clock()))),
+    });
     Rc::new(Core {
         machine,
         spool,
@@ -194,7 +212,7 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         directory: Rc::new(Panicking),
         names: Rc::new(Zone::default()),
         journal,
-        ids: RefCell::new(IdSource::new(0, 0)),
+        ids,
         buffers: Default::default(),
         patience: Rc::default(),
         timeouts: Default::default(),

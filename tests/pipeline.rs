@@ -21,7 +21,7 @@ use std::rc::Rc;
 
 use common::reading::{put, read, sources, told};
 use mail_parser::MessageParser;
-use ringpost::directory::Place;
+use ringpost::directory::{Place, Target};
 use ringpost::mail::{Mailbox, MessageId, ReversePath};
 use ringpost::mailet::container::{Container, Step, Walk};
 use ringpost::mailet::edit::Edits;
@@ -130,7 +130,7 @@ fn mail(reverse_path: ReversePath, recipients: Vec<Recipient>) -> Mail {
         failures: 0,
         seed: 42,
     };
-    Mail { facts, recipients, attributes: Attributes::default(), state: None, error: None }
+    Mail { facts, recipients, attributes: Attributes::default(), edits: Rc::default(), state: None, error: None }
 }
 
 impl Case {
@@ -159,9 +159,10 @@ impl Case {
             ("example.org", _) => Place::Nobody,
             _ => Place::OtherDomain,
         };
+        let target = |text: &str| Target { mailbox: mailbox(text), place: place(&mailbox(text)) };
         let rewrite = |one: &Mailbox| match one.to_string().as_str() {
-            "list@example.org" => Rewritten::To(vec![mailbox("alice@example.org"), mailbox("bob@example.org")]),
-            "away@example.org" => Rewritten::To(vec![mailbox("x@example.net")]),
+            "list@example.org" => Rewritten::To(["alice@example.org", "bob@example.org"].map(target).to_vec()),
+            "away@example.org" => Rewritten::To(vec![target("x@example.net")]),
             "loop@example.org" => Rewritten::Loop,
             "moved@example.org" => Rewritten::Refused("551 5.1.6 She lives elsewhere".into()),
             _ => Rewritten::Unchanged,
@@ -229,7 +230,7 @@ fn edits(Edits(edits): &Edits) -> String {
 
 fn effect(case: &Case, effect: &Effect) -> String {
     match effect {
-        Effect::End { recipients: list, form, end } => {
+        Effect::End { recipients: list, form, end, .. } => {
             let body = if form.body == Body::Original { "" } else { ", new body" };
             format!("{} -> {end}{}{body}", recipients(list), edits(&form.edits))
         }

@@ -165,8 +165,17 @@ fn dialogue() -> impl Strategy<Value = Vec<Said>> {
     (beginning, prop::collection::vec(line(), 0..16)).prop_map(|(beginning, rest)| [beginning, rest].concat())
 }
 
-fn configuration(xml: &str) -> Configuration {
+/// A pipeline that brings mail to other hosts.
+const WAY_OUT: &str = "<mailetcontainer><spooler><errorRepository>file://var/mail/error/</errorRepository></spooler><processors>\
+    <processor state='root'><mailet match='RecipientIsLocal' class='LocalDelivery'/>\
+    <mailet match='All' class='RemoteDelivery'/></processor><processor state='error'/></processors></mailetcontainer>";
+
+/// As it is read, where there is a way to other hosts, or none.
+fn configuration(xml: &str, way_out: bool) -> Configuration {
     let mut sources = with("smtpserver", xml);
+    if way_out {
+        put(&mut sources, "mailetcontainer", WAY_OUT.as_bytes());
+    }
     let domains = "<domainlist><domainnames><domainname>localhost</domainname></domainnames></domainlist>";
     put(&mut sources, "domainlist", domains.as_bytes());
     put(&mut sources, "ringpost", b"<ringpost/>");
@@ -174,8 +183,13 @@ fn configuration(xml: &str) -> Configuration {
     configuration.unwrap_or_else(|| panic!("{xml}\n{}", told(&problems)))
 }
 
-fn hold(written: &Written, client: usize, tls: bool, dialogue: &[Said]) -> Result<(), TestCaseError> {
-    let configuration = configuration(&written.xml);
+fn hold(
+    written: &Written,
+    client: usize,
+    (tls, way_out): (bool, bool),
+    dialogue: &[Said],
+) -> Result<(), TestCaseError> {
+    let configuration = configuration(&written.xml, way_out);
     let server = &configuration.servers[0];
     let setup = Setup {
         client: CLIENTS[client].into(),
@@ -183,7 +197,7 @@ fn hold(written: &Written, client: usize, tls: bool, dialogue: &[Said]) -> Resul
         passwords: vec![("you@localhost".into(), "sesame".into())],
         ..Setup::default()
     };
-    let mut driver = Driver::under(session_settings(&configuration, server), chain(server), &setup);
+    let mut driver = Driver::under(session_settings(&configuration, server), chain(&configuration, server), &setup);
     let mut right_said = false;
     for said in dialogue {
         if driver.is_closed() {
@@ -203,6 +217,9 @@ fn hold(written: &Written, client: usize, tls: bool, dialogue: &[Said]) -> Resul
 
         let reply = replies.first().map_or("", String::as_str);
         match said {
+            // What they name is another domain, whatever they look like.
+            Said::Elsewhere(_) if may_relay && way_out => {}
+            Said::Trick(text) if may_relay && way_out && !text.contains("localhost") => {}
             Said::Elsewhere(_) | Said::Trick(_) => {
                 prop_assert!(!reply.starts_with('2'), "{said:?}: {reply}");
                 prop_assert!(may_relay || !reply.starts_with("451 4.4.0"), "{said:?}: {reply}");
@@ -211,7 +228,11 @@ fn hold(written: &Written, client: usize, tls: bool, dialogue: &[Said]) -> Resul
             Said::Line(_) | Said::Right(_) => {}
         }
         if matches!(said, Said::Elsewhere(_)) && in_transaction {
-            let expected = if may_relay { "451 4.4.0 " } else { "5" };
+            let expected = match (may_relay, way_out) {
+                (true, true) => "250 2.1.5 ",
+                (true, false) => "451 4.4.0 ",
+                (false, _) => "5",
+            };
             let is_relay_reply = ["530 5.7.1 ", "550 5.7.1 "].iter().any(|start| reply.starts_with(start));
             prop_assert!(
                 reply.starts_with(expected) && (may_relay || is_relay_reply || driver.is_closed()),
@@ -221,7 +242,8 @@ fn hold(written: &Written, client: usize, tls: bool, dialogue: &[Said]) -> Resul
     }
     for message in &driver.messages {
         let elsewhere = message.envelope.recipients.iter().find(|to| to.domain().to_string() != "localhost");
-        prop_assert_eq!(elsewhere, None);
+        let may_relay = written.authorizes[client] || message.envelope.client.user.is_some();
+        prop_assert!(elsewhere.is_none() || may_relay && way_out, "{elsewhere:?}");
     }
     Ok(())
 }
@@ -233,10 +255,31 @@ proptest! {
     fn nobody_relays_who_may_not(
         written in written(),
         client in 0usize..2,
-        tls in any::<bool>(),
+        tls in any::<(bool, bool)>(),
         dialogue in dialogue(),
     ) {
         hold(&written, client, tls, &dialogue)?;
+    }
+}
+
+/// Who may relay is taken at its word where there is a way out, and the others are not.
+#[test]
+fn who_may_relay_does() {
+    let xml = "<smtpservers><smtpserver><bind>127.0.0.1:0</bind><authorizedAddresses>192.0.2.7</authorizedAddresses>\
+               <handlerchain/></smtpserver></smtpservers>";
+    for (client, way_out, expected) in [
+        ("192.0.2.7", true, "250 2.1.5 "),
+        ("192.0.2.7", false, "451 4.4.0 "),
+        ("192.0.2.8", true, "550 5.7.1 "),
+        ("192.0.2.8", false, "550 5.7.1 "),
+    ] {
+        let configuration = configuration(xml, way_out);
+        let server = &configuration.servers[0];
+        let setup = Setup { client: client.into(), ..Setup::default() };
+        let mut driver = Driver::under(session_settings(&configuration, server), chain(&configuration, server), &setup);
+        driver.receive(b"EHLO mx.example.org\r\nMAIL FROM:<me@example.org>\r\nRCPT TO:<you@example.net>\r\n");
+        let said = lines(&driver.sent);
+        assert!(said.last().is_some_and(|reply| reply.starts_with(expected)), "{client} {way_out}: {said:?}");
     }
 }
 

@@ -38,6 +38,7 @@ fn is_made_up(setup: &Setup) -> bool {
         || setup.directory_down
         || setup.domains.len() > 1
         || !setup.rewrites.is_empty()
+        || setup.leads_out
 }
 
 /// Addresses of examples, and those on loopback that stand in for them.

@@ -3,13 +3,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringpost::spool::record::Key;
 use ringpost::spool::recovery::Recovery;
 
-fuzz_target!(|segments: Vec<(u32, Vec<u8>)>| {
-    let mut recovery = Recovery::new(Key(0));
-    for (epoch, (sealed, octets)) in segments.iter().enumerate() {
-        for range in recovery.read_segment(epoch as u64 + 1, octets, *sealed) {
+#[path = "../segments.rs"]
+mod segments;
+use segments::{KEY, segments};
+
+fuzz_target!(|input: &[u8]| {
+    let mut recovery = Recovery::new(KEY);
+    for (epoch, sealed, octets) in segments(input) {
+        for range in recovery.read_segment(epoch, &octets, sealed) {
             assert!(range.start < range.end && range.end <= octets.len(), "{range:?} of {}", octets.len());
         }
     }

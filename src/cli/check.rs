@@ -33,7 +33,7 @@ fn report(reading: &Reading, conf: &Path, colours: Colours, out: &mut impl Write
     }
     let container = reading.configuration.as_ref().and_then(|configuration| configuration.container.as_ref());
     if let Some(pipeline) = container.and_then(|container| container.pipeline.as_ref()) {
-        writeln!(out, "the pipeline of mailetcontainer.xml, read and checked; in force so far is LocalDelivery alone")?;
+        writeln!(out, "the pipeline of mailetcontainer.xml")?;
         writeln!(out, "{pipeline}")?;
     }
     let verdict = match reading.configuration {

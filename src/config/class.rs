@@ -17,14 +17,11 @@ pub struct Class {
     pub standing: Standing,
     /// What may stand in its element. `None`: anything.
     pub keys: Option<&'static [Key]>,
-    /// Of a matcher or mailet, whether the pipeline has it: how it differs from James, if it does. The pipeline is not in
-    /// force yet, so that it does not change the standing.
-    pub ready: Option<&'static str>,
 }
 
 /// A class that is honoured and has no keys; the methods say otherwise.
 pub const fn class(name: &'static str) -> Class {
-    Class { name, standing: Standing::Honoured, keys: Some(&[]), ready: None }
+    Class { name, standing: Standing::Honoured, keys: Some(&[]) }
 }
 
 /// A class that protects or restricts and is not done yet, so that ringpost does not start with it unless it is accepted.
@@ -43,6 +40,11 @@ pub const fn meaningless(name: &'static str, why: &'static str) -> Class {
 }
 
 impl Class {
+    /// Whether it is obeyed.
+    pub const fn is_done(&self) -> bool {
+        matches!(self.standing, Standing::Honoured | Standing::Differently(_))
+    }
+
     /// It has these keys.
     pub const fn with(self, keys: &'static [Key]) -> Class {
         Class { keys: Some(keys), ..self }
@@ -51,11 +53,6 @@ impl Class {
     /// Its element may hold anything.
     pub const fn with_anything(self) -> Class {
         Class { keys: None, ..self }
-    }
-
-    /// The pipeline has it; `how` it differs from James, empty where it does not.
-    pub const fn ready(self, how: &'static str) -> Class {
-        Class { ready: Some(how), ..self }
     }
 
     /// It is obeyed, and differs from James.

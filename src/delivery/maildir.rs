@@ -6,6 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
 use super::text::{ToMailbox, WireForm};
 use crate::io::{Aligned, Disk, File, Machine, Open};
 use crate::mail::{Mailbox, MessageId, ReversePath};
@@ -54,6 +57,8 @@ pub struct Item<'a> {
     pub recipient: &'a Mailbox,
     /// Whose mailbox it goes to.
     pub user: &'a Mailbox,
+    /// The folder there; the inbox where there is none, or where it is none that can be had.
+    pub folder: Option<&'a str>,
     /// Where failures are reported to.
     pub reverse_path: &'a ReversePath,
     /// How the content will come.
@@ -75,7 +80,11 @@ impl<M: Machine> Maildirs<M> {
     /// Begins to write a message. The file's name follows from the message and the recipient, so an attempt that is repeated
     /// after a crash replaces what the one before it left.
     pub async fn begin(&self, item: &Item<'_>) -> io::Result<NewFile<M>> {
-        let maildir = self.path(item.user);
+        let inbox = self.path(item.user);
+        let maildir = match item.folder.and_then(folder_name) {
+            Some(folder) => inbox.join(folder),
+            None => inbox,
+        };
         let name = format!("{}.{}R{}.{}", item.received_at / 1_000_000, item.id, item.place, self.host);
         let path = maildir.join("tmp").join(&name);
         if !self.durable.borrow().contains(&maildir) {
@@ -107,11 +116,13 @@ impl<M: Machine> Maildirs<M> {
         })
     }
 
-    /// Makes a Maildir with all directories above it, as far as they are not there. Their names are synced in any case: an
-    /// earlier process may have made them and ended before it did. `tmp` comes last: where it is there, so are the others.
+    /// Makes a Maildir with the domain's directory above it, as far as they are not there. Their names are synced in any case: an
+    /// earlier process may have made them and ended before it did. `tmp` comes last: where it is there, so are the others. The
+    /// root is made at the start alone: if it vanishes, a file system was unmounted, and what was delivered in its place would be
+    /// hidden once it is back.
     async fn create(&self, maildir: &Path) -> io::Result<()> {
-        let domain = maildir.parent().unwrap_or(&self.root);
-        for directory in [&self.root, domain, maildir] {
+        let above: Vec<&Path> = maildir.ancestors().take_while(|directory| *directory != self.root).collect();
+        for directory in above.into_iter().rev() {
             self.create_directory(directory).await?;
         }
         for part in ["cur", "new", "tmp"] {
@@ -194,6 +205,44 @@ impl<M: Machine> NewFile<M> {
     }
 }
 
+/// Octets of a folder's name at most.
+const FOLDER_MAX: usize = 200;
+
+/// The directory of a folder beside the inbox, as Maildir++ has it: a dot before every level. `/` and `.` part levels, and INBOX
+/// before them is the inbox itself; letters beyond ASCII are written as IMAP does (RFC 3501 §5.1.3), so that readers show
+/// them. `None` for the inbox, and for a name that is too long to be one.
+fn folder_name(folder: &str) -> Option<String> {
+    let mut levels: Vec<&str> = folder.split(['/', '.']).filter(|level| !level.is_empty()).collect();
+    if levels.first().is_some_and(|level| level.eq_ignore_ascii_case("INBOX")) {
+        levels.remove(0);
+    }
+    let mut name = String::new();
+    for level in levels {
+        name.push('.');
+        let mut wide: Vec<u8> = Vec::new();
+        for c in level.chars() {
+            if !(' '..='~').contains(&c) {
+                c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| wide.extend_from_slice(&unit.to_be_bytes()));
+                continue;
+            }
+            put_wide(&mut wide, &mut name);
+            if c == '&' { name.push_str("&-") } else { name.push(c) }
+        }
+        put_wide(&mut wide, &mut name);
+    }
+    (!name.is_empty() && name.len() <= FOLDER_MAX).then_some(name)
+}
+
+/// Writes letters that a name cannot have, UTF-16, as it can (modified Base64).
+fn put_wide(wide: &mut Vec<u8>, name: &mut String) {
+    if !wide.is_empty() {
+        name.push('&');
+        name.push_str(&STANDARD_NO_PAD.encode(&*wide).replace('/', ","));
+        name.push('-');
+        wide.clear();
+    }
+}
+
 /// A text as the name of a file: what could be mistaken for a path or a hidden file is written as `%` and two hexadecimal
 /// digits.
 pub(super) fn file_name(text: &str) -> String {
@@ -221,5 +270,25 @@ mod tests {
         assert_eq!(file_name("../a b"), "%2E.%2Fa%20b");
         assert_eq!(file_name("%2F"), "%252F");
         assert_eq!(file_name("jürgen"), "j%C3%BCrgen");
+    }
+
+    #[test]
+    fn folders_stand_beside_the_inbox_and_lead_nowhere_else() {
+        for (folder, name) in [
+            ("Junk", Some(".Junk")),
+            ("INBOX", None),
+            ("inbox/Lists/Rust", Some(".Lists.Rust")),
+            ("Lists.Rust", Some(".Lists.Rust")),
+            ("../../etc", Some(".etc")),
+            ("a&b c", Some(".a&-b c")),
+            ("Entwürfe", Some(".Entw&APw-rfe")),
+            ("台北/日本語", Some(".&U,BTFw-.&ZeVnLIqe-")),
+            ("", None),
+            ("/./", None),
+        ] {
+            assert_eq!(folder_name(folder).as_deref(), name, "{folder}");
+        }
+        assert_eq!(folder_name("a\0b\nc").as_deref(), Some(".a&AAA-b&AAo-c"));
+        assert_eq!(folder_name(&"x".repeat(FOLDER_MAX)), None);
     }
 }

@@ -35,12 +35,28 @@ type Opinion = Result<Verdict, Unavailable>;
 #[derive(Clone, Debug)]
 pub struct Chain {
     handlers: Vec<Handler>,
+    onward: Onward,
+}
+
+/// What becomes of a recipient's mail once it is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Onward {
+    /// Mail for other domains is brought there. Else none is taken, so that nothing is accepted into nowhere.
+    pub leads_out: bool,
+    /// The rewrite table is applied to it. Else that is done before it is taken.
+    pub rewrites: bool,
 }
 
 impl Chain {
     /// Of these handlers, in this order.
     pub fn new(handlers: Vec<Handler>) -> Chain {
-        Chain { handlers }
+        Chain { handlers, onward: Onward::default() }
+    }
+
+    /// The same where mail goes on so.
+    #[must_use]
+    pub fn with_onward(self, onward: Onward) -> Chain {
+        Chain { onward, ..self }
     }
 
     /// What the chain says to a sender. A directory that does not answer is a reason to ask again later, never to accept or to
@@ -74,7 +90,7 @@ impl Chain {
             Handler::Identity(_) | Handler::AuthRequired => Verdict::Pass,
         });
         let decided = opinions.into_iter().find(|verdict| *verdict != Verdict::Pass);
-        decided.unwrap_or_else(|| rewrite::recipient(mailbox, &answer))
+        decided.unwrap_or_else(|| rewrite::recipient(self.onward, mailbox, &answer))
     }
 
     /// Whether the chain wants to know whom a message of this client claims to be from.

@@ -1,5 +1,5 @@
-//! `AuthRequiredToRelayRcptHook`: mail for other domains is taken from clients that may relay; and, as long as there is no way
-//! to bring it there, is refused for now even to them.
+//! `AuthRequiredToRelayRcptHook`: mail for other domains is taken from clients that may relay; and, where no mailet brings it
+//! there, is refused for now even to them.
 
 use super::replies;
 use crate::directory::Answer;
@@ -19,7 +19,7 @@ pub fn recipient(answer: &Answer, peer: Peer<'_>) -> Verdict {
 
 /// The last word on a recipient of another domain.
 pub fn no_way_out(mailbox: &Mailbox) -> Verdict {
-    let text = format!("Mail for <{mailbox}> goes to another domain, which is not possible yet");
+    let text = format!("Mail for <{mailbox}> goes to another domain, and no mailet here brings it there");
     // RFC 3463 X.4.0: other or undefined network or routing status.
     Verdict::DenySoft(Reply::new(ReplyCode::LOCAL_ERROR, EnhancedStatus::new(4, 0), text))
 }

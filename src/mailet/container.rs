@@ -8,9 +8,9 @@
 
 use std::rc::Rc;
 
-use super::effect::{Beside, Drop, Effect, End};
-use super::mail::{Attributes, Facts, Form, Mail, Recipient};
-use super::mailets::{Next, Run};
+use super::effect::{Beside, Drop, Effect, End, Left};
+use super::mail::{Attributes, Body, Facts, Form, Mail, Recipient, SENT_BY_MAILET, Value};
+use super::mailets::{Next, Run, Served};
 use super::matchers::{Known, Matched, Stop, TooBig, View};
 use super::pipeline::{OnMailetException, OnMatchException, Pair, Pipeline, Place};
 use super::question::{Answer, Question, Rewritten, Whom};
@@ -96,12 +96,12 @@ impl Container {
 
     /// Begins with a mail.
     pub fn walk(&self, mail: Mail) -> Walk<'_> {
-        let Mail { facts, recipients, attributes, state, error } = mail;
+        let Mail { facts, recipients, attributes, edits, state, error } = mail;
         let place = state.and_then(|state| self.pipeline.place(&state)).unwrap_or(self.pipeline.root);
         let branch = Branch {
             recipients,
             attributes,
-            form: Form::default(),
+            form: Form { edits, body: Body::Original },
             error,
             failed: false,
             answered: false,
@@ -123,9 +123,9 @@ impl Walk<'_> {
     pub fn go_on(&mut self, answer: Option<Answer>) -> Step {
         if let Some(question) = self.asked.take() {
             let answer = answer.unwrap_or_else(|| Answer::Unavailable("there was no answer".into()));
-            if let Err(why) = self.learn(&question, answer) {
+            if let Err(Unlearned { why, counts }) = self.learn(&question, answer) {
                 let branch = self.branches.pop();
-                branch.into_iter().for_each(|branch| self.again(branch, why.clone().into(), false));
+                branch.into_iter().for_each(|branch| self.again(branch, why.clone().into(), counts));
             }
         }
         while let Some(branch) = self.branches.pop() {
@@ -192,8 +192,9 @@ impl Walk<'_> {
             effects: &mut self.effects,
             ended: Vec::new(),
             parted: Vec::new(),
+            sent_on: Vec::new(),
         };
-        let (result, ended, parted) = pair.mailet.serve(run);
+        let Served { result, ended, parted, sent_on } = pair.mailet.serve(run);
         match result {
             Err(Stop::Ask(question)) => {
                 self.branches.push(branch);
@@ -205,6 +206,11 @@ impl Walk<'_> {
                 branch.scripts = None;
                 for (recipients, end) in ended {
                     self.end(Branch { recipients, ..like(&branch) }, end);
+                }
+                if !sent_on.is_empty() {
+                    let mut branch = Branch { recipients: sent_on, ..like(&branch) };
+                    branch.attributes.set(SENT_BY_MAILET, Value::Flag(true));
+                    self.advance(branch);
                 }
                 for (recipients, place, error) in parted {
                     let error = Some(error);
@@ -271,7 +277,10 @@ impl Walk<'_> {
 
     fn end(&mut self, branch: Branch, end: End) {
         if !branch.recipients.is_empty() {
-            self.effects.push(Effect::End { recipients: branch.recipients, form: branch.form, end });
+            let state =
+                self.container.pipeline.processors.get(branch.place).map_or_else(|| "".into(), |of| of.state.clone());
+            let Branch { recipients, form, attributes, error, .. } = branch;
+            self.effects.push(Effect::End { recipients, form, end, left: Left { state, attributes, error } });
         }
     }
 
@@ -300,6 +309,7 @@ impl Walk<'_> {
             effects: &mut self.effects,
             ended: Vec::new(),
             parted: Vec::new(),
+            sent_on: Vec::new(),
         };
         let end = match super::mailets::bounce::looped(&mut run) {
             true => End::Drop(Drop::Answered),
@@ -353,11 +363,14 @@ impl Walk<'_> {
     }
 
     /// Takes in an answer. An error says why what was asked is still not known.
-    fn learn(&mut self, question: &Question, answer: Answer) -> Result<(), Box<str>> {
+    fn learn(&mut self, question: &Question, answer: Answer) -> Result<(), Unlearned> {
         let Some(branch) = self.branches.last_mut() else { return Ok(()) };
         let count = branch.recipients.len();
         match (question, answer) {
-            (_, Answer::Unavailable(why)) => return Err(why),
+            (_, Answer::Unavailable(why)) => return Err(Unlearned { why, counts: false }),
+            (Question::Header, Answer::TooBig) => {
+                return Err(Unlearned { why: "its header is larger than mailets can read".into(), counts: true });
+            }
             (Question::Header, Answer::Header(header)) => self.known.header = Some(header),
             (Question::Content { .. }, Answer::Content(content)) => self.known.content = Some(Ok(content)),
             (Question::Content { .. }, Answer::TooBig) => self.known.content = Some(Err(TooBig)),
@@ -379,10 +392,17 @@ impl Walk<'_> {
             }
             (Question::Listed { zone, .. }, Answer::Listed(listed)) => self.known.listed.push((zone.clone(), listed)),
             (Question::Scripts, Answer::Scripts(scripts)) if scripts.len() == count => branch.scripts = Some(scripts),
-            _ => return Err("the answer is to another question".into()),
+            _ => return Err(Unlearned { why: "the answer is to another question".into(), counts: false }),
         }
         Ok(())
     }
+}
+
+/// What was asked is still not known.
+struct Unlearned {
+    why: Box<str>,
+    /// Whether that is a failure of the mail.
+    counts: bool,
 }
 
 /// A branch where this one is, without anybody on it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::mail::{Attributes, Form, Recipient};
 use crate::mail::{Mailbox, ReversePath};
@@ -17,9 +18,22 @@ pub enum Effect {
         form: Form,
         /// What it is.
         end: End,
+        /// What else is known of them there.
+        left: Left,
     },
     /// Something beside the way of the mail itself.
     Beside(Beside),
+}
+
+/// What is known of recipients where their way ends, for whoever takes it up again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The processor they were in.
+    pub state: Arc<str>,
+    /// Their attributes.
+    pub attributes: Attributes,
+    /// What went wrong before.
+    pub error: Option<Rc<str>>,
 }
 
 /// Where a recipient's way ends.

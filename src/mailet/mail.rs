@@ -166,6 +166,8 @@ pub struct Mail {
     pub recipients: Vec<Recipient>,
     /// Its attributes.
     pub attributes: Attributes,
+    /// Changes to its header that were made before.
+    pub edits: Rc<Edits>,
     /// The processor it enters at; `None` is `root`.
     pub state: Option<Box<str>>,
     /// What went wrong before, which `Bounce` and its like tell.

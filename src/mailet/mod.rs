@@ -2,8 +2,6 @@
 //!
 //! Pure: a [`container::Container`] says what is to be done; whoever asked does it and tells the spool how it went. What the
 //! container cannot know (the directory, DNS, the header, the content) it asks for, and goes on with the answer.
-//!
-//! In force so far is [`local`] alone, which brings every mail into the mailboxes of this host.
 
 pub mod body;
 pub mod compose;
@@ -11,7 +9,6 @@ pub mod container;
 pub mod edit;
 pub mod effect;
 pub mod header;
-pub mod local;
 pub mod mail;
 pub mod mailets;
 pub mod matchers;
@@ -20,5 +17,3 @@ pub mod pattern;
 pub mod pipeline;
 pub mod question;
 pub mod sieve;
-
-pub use local::{Container, Effect, Mail, Recipient};

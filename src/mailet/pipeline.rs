@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::container::PROCESSORS_MAX;
 use super::mailets::Mailet;
+use super::mailets::deliver::Deliver;
+use super::mailets::rewrite::Rewrite;
 use super::matchers::Matcher;
 use crate::mail::Mailbox;
 
@@ -88,6 +91,41 @@ impl Pipeline {
     /// The state of a processor; empty where there is none.
     pub fn state(&self, place: Place) -> &str {
         self.processors.get(place).map_or("", |processor| &processor.state)
+    }
+}
+
+impl Pipeline {
+    /// Whether all it does is to bring all mail into the mailboxes of this host.
+    pub fn is_local_delivery(&self) -> bool {
+        let (mut place, mut pair) = (self.root, 0);
+        // As many steps as a walk may take: one in circles is none.
+        for _ in 0..PROCESSORS_MAX {
+            let Some(own) = self.processors.get(place).and_then(|of| of.pairs.get(pair)) else { return false };
+            if own.matcher != Matcher::All || own.negated {
+                return false;
+            }
+            match &own.mailet {
+                Mailet::Deliver(Deliver::Local) => return true,
+                Mailet::ToProcessor { processor, .. } => (place, pair) = (*processor, 0),
+                Mailet::Identity => pair += 1,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Whether some mailet brings mail to other hosts.
+    pub fn leads_out(&self) -> bool {
+        self.mailets().any(|mailet| matches!(mailet, Mailet::Deliver(Deliver::Remote(_) | Deliver::Lmtp(_))))
+    }
+
+    /// Whether some mailet applies the rewrite table.
+    pub fn rewrites(&self) -> bool {
+        self.mailets().any(|mailet| matches!(mailet, Mailet::Rewrite(Rewrite::Table { .. })))
+    }
+
+    fn mailets(&self) -> impl Iterator<Item = &Mailet> {
+        self.processors.iter().flat_map(|processor| &processor.pairs).map(|pair| &pair.mailet)
     }
 }
 

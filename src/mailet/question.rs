@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::directory;
-use crate::mail::{Domain, Mailbox};
+use crate::mail::Domain;
 
 /// Asked of whoever walks a mail through the container. One is open at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Rewritten {
     /// It has no entry for it.
     Unchanged,
     /// Mail for it goes to these instead.
-    To(Vec<Mailbox>),
+    To(Vec<directory::Target>),
     /// An `error:` entry: mail for it is refused with this text.
     Refused(Box<str>),
     /// Its entries go in circles, or there are more than the limit.
@@ -62,7 +62,7 @@ pub enum Answer {
     Header(Rc<[u8]>),
     /// To [`Question::Content`].
     Content(Rc<[u8]>),
-    /// To [`Question::Content`] where there is more than is wanted.
+    /// To [`Question::Header`] and [`Question::Content`] where there is more than is wanted.
     TooBig,
     /// To [`Question::Directory`].
     Directory(Vec<directory::Place>),

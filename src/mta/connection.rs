@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::channel::{Channel, Deadline, End};
-use super::core::{Core, Server};
+use super::core::{Core, LmtpWay, Server};
 use super::login::{Applicant, Told, outcome};
 use super::pace::{Doing, Pace};
 use super::slowing;
-use super::spooler::Fate;
+use super::spooler::{Fate, Resolved};
 use crate::control::journal::Level;
 use crate::delivery::Delivered;
 use crate::io::Machine;
@@ -25,6 +25,7 @@ use crate::smtp::server::Session;
 use crate::smtp::server::question::{Authentication, Interrupt, Question, Refusal, Step, Transfer, Verdict};
 use crate::smtp::server::replies;
 use crate::smtp::server::settings::Service;
+use crate::spool::record::Fields;
 use crate::spool::{Committed, Incoming, StoreError};
 
 /// Octets of replies that gather before they are sent although more input is there.
@@ -42,6 +43,8 @@ pub enum Proof {
     Spooled(Committed),
     /// It is in the recipient's mailbox, synced.
     Delivered(Delivered),
+    /// The recipient has come to another end, or has a message of its own, synced.
+    Resolved(Resolved),
 }
 
 /// A dialogue.
@@ -420,7 +423,7 @@ impl<M: Machine> Connection<M> {
             Transfer::Chunk { .. } | Transfer::Discard { .. } => Scanner::Body(BodyScanner::new()),
         };
         let envelope = Rc::new(envelope);
-        let incoming = Ok(self.core.spool.incoming(envelope.clone()));
+        let incoming = Ok(self.core.spool.incoming_with(envelope.clone(), self.fields()));
         let from = self.server.chain.asks_about_content(self.session.peer()).then(Box::<FromScanner>::default);
         let mut message = Receiving { envelope, trace: trace.len() as u64, incoming, scanner, from: None };
         message.keep(&trace, false).await;
@@ -428,6 +431,19 @@ impl<M: Machine> Connection<M> {
         message.from = from;
         self.message = Some(message);
         self.pace.content_begins();
+    }
+
+    /// What the record says of a message beside its envelope: what only its session knows, where the pipeline may ask for it.
+    fn fields(&self) -> Fields {
+        if !self.core.spooler.walks() {
+            return Fields::default();
+        }
+        let is_lmtp = self.server.settings.protocol == Service::Lmtp;
+        let straight = is_lmtp && self.server.lmtp == LmtpWay::Mailbox;
+        Fields {
+            notes: self.core.spooler.notes_of_client(straight, self.session.peer().authorized),
+            ..Fields::default()
+        }
     }
 
     async fn receive_until_dot(&mut self) -> Result<(), End> {
@@ -571,9 +587,11 @@ impl<M: Machine> Connection<M> {
         let id = committed.id();
         if self.server.settings.protocol == Service::Lmtp && !self.core.hold {
             // Boxed, so that sessions which never deliver themselves need not have room for it.
-            let fates = Box::pin(self.core.spooler.deliver_now(id, envelope.recipients.len())).await;
+            let split = self.server.lmtp == LmtpWay::Container { split: true };
+            let fates = Box::pin(self.core.spooler.deliver_now(id, envelope.recipients.len(), split)).await;
             let results = fates.into_iter().map(|fate| match fate {
                 Fate::Delivered(delivered) => Ok(Proof::Delivered(delivered)),
+                Fate::Resolved(resolved) => Ok(Proof::Resolved(resolved)),
                 Fate::Failed => Err(Refusal::MailboxFailed),
             });
             return self.session.delivered(results.collect(), &mut self.replies);

@@ -38,7 +38,7 @@ pub struct Core<M: Machine> {
     /// What an operator reads.
     pub journal: Rc<Journal>,
     /// Names for messages and sessions.
-    pub ids: RefCell<IdSource>,
+    pub ids: Rc<RefCell<IdSource>>,
     /// To receive into.
     pub buffers: Buffers,
     /// Waits for clients.
@@ -69,6 +69,21 @@ pub struct Server {
     pub tls: Option<ServerTls>,
     /// Who is believed.
     pub logins: Logins,
+    /// Where mail goes that comes by LMTP.
+    pub lmtp: LmtpWay,
+}
+
+/// Where mail goes that comes by LMTP, while its client waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LmtpWay {
+    /// Straight into the mailboxes, past the container.
+    #[default]
+    Mailbox,
+    /// Through the container (James: `MailetContainerCmdHandlerLoader`).
+    Container {
+        /// Every recipient goes its way alone (`splitExecution`).
+        split: bool,
+    },
 }
 
 /// How a server speaks TLS, as a core knows it.

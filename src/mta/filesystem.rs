@@ -57,8 +57,10 @@ impl FileSystem {
             F2FS => ("f2fs", false),
             other => return FileSystem { name: format!("file system {other:#x}"), direct, forgetful: false },
         };
-        // Overlay's `volatile` leaves syncs out; without barriers they do not reach the medium.
-        let without = options.iter().find(|option| ["volatile", "nobarrier", "barrier=0"].contains(option));
+        // Overlay's `volatile`, which newer kernels show as a kind of `fsync`, leaves syncs out; without barriers they do not reach
+        // the medium.
+        const WITHOUT: [&str; 4] = ["volatile", "fsync=volatile", "nobarrier", "barrier=0"];
+        let without = options.iter().find(|option| WITHOUT.contains(option));
         let name = without.map_or_else(|| name.to_owned(), |option| format!("{name} mounted with {option}"));
         FileSystem { name, direct, forgetful: in_memory || without.is_some() }
     }
@@ -92,6 +94,7 @@ mod tests {
     const MOUNTS: &str = "\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,nobarrier
 31 22 0:27 / /merged rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w,volatile
+32 22 0:29 / /newer rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w,uuid=on,fsync=volatile
 33 22 8:1 / /data rw,noatime - xfs /dev/sda1 rw,attr2,inode64
 ";
 
@@ -102,6 +105,7 @@ mod tests {
         assert!(forgetful(libc::TMPFS_MAGIC, "0:99"));
         assert!(forgetful(RAMFS as i64, "0:99"));
         assert!(forgetful(libc::OVERLAYFS_SUPER_MAGIC, "0:27"));
+        assert!(forgetful(libc::OVERLAYFS_SUPER_MAGIC, "0:29"));
         assert!(!forgetful(libc::OVERLAYFS_SUPER_MAGIC, "0:28"));
         assert!(forgetful(libc::EXT4_SUPER_MAGIC, "254:0"));
         for magic in [libc::EXT4_SUPER_MAGIC, libc::XFS_SUPER_MAGIC, libc::BTRFS_SUPER_MAGIC, 0x1234] {

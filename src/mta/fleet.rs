@@ -18,6 +18,7 @@ use super::placement::{Placement, adopted, log_name};
 use super::report::{Report, ShardReport};
 use super::serve::now;
 use super::shard::{self, Plan, Ready};
+use super::spooler;
 use super::translate::{Common, least_level, log_format, timeouts};
 use crate::config::Configuration;
 use crate::control::admin::errands::{self, Errands};
@@ -63,6 +64,8 @@ pub struct Fleet {
     pub errands: Arc<Errands>,
     /// Users, domains and the rewrite table.
     pub keeper: Arc<Keeper>,
+    /// How messages are seen through.
+    spooler: Arc<spooler::Settings>,
     members: Vec<Member>,
     /// Acceptors that are not started yet: the CPU, the listeners and the journal of each.
     waiting: Vec<(usize, Listeners, Journal)>,
@@ -137,6 +140,7 @@ impl Fleet {
             journal,
             errands: errands.clone(),
             keeper,
+            spooler: common.spooler.clone(),
             members,
             waiting,
             acceptors,
@@ -215,7 +219,7 @@ impl Fleet {
             vitals: member.vitals.clone(),
             figures: member.figures.clone(),
         });
-        Report { announcement, started: Instant::now(), shards: shards.collect() }
+        Report { announcement, started: Instant::now(), shards: shards.collect(), spooler: self.spooler.clone() }
     }
 
     /// The first part without which the server is none that ends by itself.

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use crate::mailet::edit::{Edit, Edits};
-use crate::mailet::mail::{ATTRIBUTES_MAX, Attributes, Value};
+use crate::mailet::mail::{ATTRIBUTES_MAX, AUTH_NETWORK, Attributes, Value};
 use crate::spool::record::NOTES_MAX;
 use crate::spool::{Cursor, Malformed};
 
@@ -105,6 +105,16 @@ const FOLDER: u8 = 7;
 const MADE_HERE: u8 = 8;
 
 impl Journey {
+    /// Of a mail that a client has brought: whether it goes straight into the mailboxes, and whether the client was in an
+    /// authorized network.
+    pub fn of_client(straight: bool, authorized: bool) -> Journey {
+        let mut journey = Journey { route: straight.then_some(Route::Mailbox), ..Journey::default() };
+        if authorized {
+            journey.attributes.set(AUTH_NETWORK, Value::Flag(true));
+        }
+        journey
+    }
+
     /// The folder of the recipient at that place of the envelope.
     pub fn folder(&self, place: u32) -> Option<&str> {
         self.folders.get(place as usize)?.as_deref()

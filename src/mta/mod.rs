@@ -8,6 +8,8 @@ pub mod acceptor;
 pub mod backoff;
 mod buffers;
 mod channel;
+mod content;
+pub mod destination;
 pub mod connection;
 pub mod core;
 mod announcement;

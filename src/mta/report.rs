@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::figures::{Figures, SpoolState};
+use super::spooler;
 use crate::control::status::Request;
 use crate::io::vitals::Vitals;
 
@@ -16,6 +17,8 @@ pub struct Report {
     pub started: Instant,
     /// Its shards, by their numbers.
     pub shards: Vec<ShardReport>,
+    /// How messages are seen through, with what is counted on the way.
+    pub spooler: Arc<spooler::Settings>,
 }
 
 /// A running shard.
@@ -67,17 +70,28 @@ impl Report {
                 figures.spool.name(),
             );
         }
+        let mut counted = self.spooler.metrics.iter().peekable();
+        if counted.peek().is_some() {
+            text.push_str("\n  counted by MetricsMailet\n");
+        }
+        for (name, count) in counted {
+            let _ = writeln!(text, "  {name}  {count}");
+        }
         text
     }
 
     fn json(&self) -> String {
         let shards: Vec<_> = self.shards.iter().enumerate().map(|(number, shard)| shard.json(number)).collect();
+        let counted = self.spooler.metrics.iter();
+        let counted: Vec<_> =
+            counted.map(|(name, count)| format!("{}:{count}", serde_json::Value::from(name))).collect();
         format!(
-            "{{\"version\":\"{}\",\"process\":{},\"uptime_seconds\":{},\"shards\":[{}]}}\n",
+            "{{\"version\":\"{}\",\"process\":{},\"uptime_seconds\":{},\"shards\":[{}],\"counted\":{{{}}}}}\n",
             env!("CARGO_PKG_VERSION"),
             std::process::id(),
             self.started.elapsed().as_secs(),
-            shards.join(",")
+            shards.join(","),
+            counted.join(",")
         )
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::accept::{accept, begin};
 use super::acceptor::{Arrival, Berth};
 use super::buffers::Buffers;
-use super::core::{Core, Server, ServerTls};
+use super::core::{Core, LmtpWay, Server, ServerTls};
 use super::errands::Office;
 use super::figures::{Figures, Snapshot, SpoolState};
 use super::gate::Gate;
@@ -26,14 +26,16 @@ use crate::control::desk::Lines;
 use crate::control::journal::{Journal, Level};
 use crate::control::names::client::NameClient;
 use crate::control::space::LogWatch;
+use crate::delivery::Names;
 use crate::delivery::repository::Repositories;
+use crate::directory::Directory;
 use crate::hook::Chain;
 use crate::io::handover::Handover;
 use crate::io::metal::{BoundListener, GlommioMachine};
 use crate::io::tls::{TicketKeys, use_ticket_keys};
 use crate::io::wait::Bell;
 use crate::io::{Class, Machine};
-use crate::mail::IdSource;
+use crate::mail::{IdSource, MessageId};
 use crate::smtp::server::settings::Settings;
 use crate::spool::{self, LogEvent, Opened, Spool};
 
@@ -61,6 +63,8 @@ pub struct ServerPlan {
     pub tls: Option<ServerTls>,
     /// Who is believed.
     pub logins: Logins,
+    /// Where mail goes that comes by LMTP.
+    pub lmtp: LmtpWay,
     /// Where it listens on this shard.
     pub listeners: Vec<BoundListener>,
 }
@@ -157,7 +161,7 @@ impl Shard {
     async fn open(machine: GlommioMachine, plan: Plan) -> io::Result<(Shard, usize)> {
         use_ticket_keys(plan.ticket_keys);
         let journal = Rc::new(plan.journal);
-        let mut spoolers = Vec::new();
+        let mut busy = Vec::new();
         let (mut messages, mut newest) = (0, 0);
         let mut spools = Vec::new();
         for (place, directory) in std::iter::once(&plan.log).chain(&plan.adopted).enumerate() {
@@ -169,34 +173,55 @@ impl Shard {
             messages += opened.messages;
             spools.push((directory.display().to_string(), opened.spool.clone()));
             if place == 0 || opened.messages > 0 {
-                let (machine, spool, settings) = (machine.clone(), opened.spool.clone(), plan.spooler.clone());
-                let spooler = Spooler::new(machine, spool, &plan.mail, &plan.host, settings, journal.clone());
-                spoolers.push((opened.spool, spooler));
+                busy.push(opened.spool);
             }
         }
         let client = Client::new(plan.number, plan.lines, machine.vitals().clone());
+        let ids = Rc::new(RefCell::new(IdSource::new(plan.number, newest)));
+        let (making, clock) = (ids.clone(), machine.clone());
+        let next_id: Rc<dyn Fn() -> MessageId> =
+            Rc::new(move || MessageId(making.borrow_mut().next(clock.wall_clock())));
+        let repositories = Repositories::new(machine.clone(), &plan.repositories);
+        let directory: Rc<dyn Directory> = Rc::new(client.clone());
+        let names: Rc<dyn Names> = Rc::new(NameClient::new(client.clone(), plan.one_address_each));
+        let of = |spool: Spool<GlommioMachine>| {
+            let spooler = Spooler::new(spooler::Parts {
+                machine: machine.clone(),
+                spool: spool.clone(),
+                mail: &plan.mail,
+                host: &plan.host,
+                settings: plan.spooler.clone(),
+                repositories: repositories.clone(),
+                directory: directory.clone(),
+                names: names.clone(),
+                leave: Rc::new(|_, _| {}),
+                journal: journal.clone(),
+                next_id: next_id.clone(),
+            });
+            (spool, spooler)
+        };
+        let spoolers: Vec<_> = busy.into_iter().map(of).collect();
         let Some((spool, spooler)) = spoolers.first().cloned() else { return Err(io::ErrorKind::NotFound.into()) };
         let core = Rc::new(Core {
             machine,
             spool,
             spooler,
-            directory: Rc::new(client.clone()),
-            names: Rc::new(NameClient::new(client.clone(), plan.one_address_each)),
+            directory,
+            names,
             journal,
-            ids: RefCell::new(IdSource::new(plan.number, newest)),
+            ids,
             buffers: Buffers::default(),
             patience: Rc::default(),
             timeouts: plan.timeouts,
             hold: plan.hold,
             accepted: Cell::default(),
         });
-        let names = core.clone();
         let office = Office {
             spools,
             journal: core.journal.clone(),
             machine: core.machine.clone(),
-            repositories: Repositories::new(core.machine.clone(), &plan.repositories),
-            next_message: Box::new(move || names.next_message()),
+            repositories,
+            next_message: Box::new(move || next_id()),
         };
         let (stopping, office) = (Rc::default(), Rc::new(office));
         let Plan { number, servers, berth, news, grace, stop, figures, watch, errands, .. } = plan;
@@ -295,8 +320,8 @@ impl Shard {
     /// Accepts wherever this shard listens; the servers, by their places, for what comes otherwise.
     fn accept(&mut self) -> Vec<Rc<Server>> {
         let servers = std::mem::take(&mut self.servers).into_iter().map(|plan| {
-            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, tls, logins, listeners } = plan;
-            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, tls, logins });
+            let ServerPlan { name, settings, chain, idle_timeout, graceful, gate, tls, logins, lmtp, listeners } = plan;
+            let server = Rc::new(Server { name, settings, chain, idle_timeout, graceful, gate, tls, logins, lmtp });
             for listener in listeners {
                 let accepting = accept(
                     self.core.clone(),

@@ -13,7 +13,7 @@ use super::login::Logins;
 use super::pace::Timeouts;
 use super::placement::Wish;
 use super::requirements;
-use super::settings::{chain, session_settings};
+use super::settings::{chain, lmtp_way, session_settings, spooler_settings};
 use super::shard::ServerPlan;
 use super::spooler;
 use crate::config::ringpost::FAILURE_DELAY_MOST;
@@ -22,10 +22,8 @@ use crate::control::certificates::{Certificates, KeyRing};
 use crate::control::journal::Level;
 use crate::control::logger::Format;
 use crate::control::space;
-use crate::delivery::Retry;
 use crate::io::counts::Counts;
 use crate::io::metal::BoundListener;
-use crate::mailet::Container;
 use crate::spool;
 
 /// Messages that a shard's spool holds at most: about 200 octets of memory each.
@@ -91,14 +89,7 @@ impl<'a> Common<'a> {
     pub fn new(configuration: &'a Configuration) -> Result<Common<'a>, Error> {
         let ringpost = &configuration.ringpost;
         let spool = spool_settings(configuration);
-        let spooler = spooler::Settings {
-            container: match ringpost.delivery.discard {
-                true => Container::discarding(),
-                false => Container::local_delivery(),
-            },
-            concurrency: ringpost.delivery.concurrency,
-            retry: Retry::new(ringpost.delivery.retry.clone()),
-        };
+        let spooler = spooler_settings(configuration);
         let host = enabled(configuration).next().map_or("localhost", |server| &server.hello_name).into();
         let gates = gates(configuration);
         let logins = Logins {
@@ -134,12 +125,13 @@ impl<'a> Common<'a> {
         ServerPlan {
             name: server.name.as_str().into(),
             settings: Arc::new(session_settings(self.configuration, server)),
-            chain: chain(server),
+            chain: chain(self.configuration, server),
             idle_timeout: server.idle_timeout,
             graceful: server.graceful_shutdown,
             gate: gate.clone(),
             tls: tls.clone(),
             logins: self.logins.clone(),
+            lmtp: lmtp_way(server),
             listeners,
         }
     }

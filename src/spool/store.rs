@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -294,14 +295,32 @@ impl<M: Machine> Spool<M> {
     pub async fn read_content(
         &self,
         stored: &Stored,
+        each: impl AsyncFnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.read_range(stored, 0..u64::MAX, each).await
+    }
+
+    /// The same for a part of it, by octets as they came over the wire. Records that have nothing of it are not read.
+    pub async fn read_range(
+        &self,
+        stored: &Stored,
+        part: Range<u64>,
         mut each: impl AsyncFnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let Some((_, chunks)) = stored.message.extents.split_last() else { return Ok(()) };
+        let mut position = 0;
         for chunk in chunks {
-            let (buffer, range) = self.read_record(chunk).await?;
-            each(&buffer[range.start + chunk.head as usize..range.end]).await?;
+            let wanted = within(position, u64::from(chunk.octets), &part);
+            if !wanted.is_empty() {
+                let (buffer, range) = self.read_record(chunk).await?;
+                let content = &buffer[range.start + chunk.head as usize..range.end];
+                each(content.get(wanted).unwrap_or_default()).await?;
+            }
+            position += u64::from(chunk.octets);
         }
-        each(stored.own_content()).await
+        let own = stored.own_content();
+        let wanted = within(position, own.len() as u64, &part);
+        if wanted.is_empty() { Ok(()) } else { each(own.get(wanted).unwrap_or_default()).await }
     }
 
     /// Reads a record and holds it against its checksum.
@@ -397,4 +416,11 @@ impl<M: Machine> Spool<M> {
             kept.push(buffer);
         }
     }
+}
+
+/// Which octets of a record that has `length` octets of content from `position` on are in that part.
+fn within(position: u64, length: u64, part: &Range<u64>) -> Range<usize> {
+    let start = part.start.saturating_sub(position).min(length);
+    let end = part.end.saturating_sub(position).min(length);
+    start as usize..end as usize
 }

@@ -17,7 +17,8 @@
 //!
 //! Of those who authenticate: `announce`, `requireSSL`, `authRequired`, `authFailures`, `saslMechanisms` (by their SASL names),
 //! `authorizedAddresses` (one network each), `verifyIdentity`, `socketTLS`, and what the directory knows: `password`, `sender`
-//! (a user and an address it may send from), `administrator`, `domain` (one more of ours), `directory down`. This server's nonce
+//! (a user and an address it may send from), `administrator`, `domain` (one more of ours), `directory down`. `pipeline` is what
+//! becomes of mail: `RemoteDelivery` where it leaves for other domains, after the rewrite table. This server's nonce
 //! in SCRAM is always `server`.
 //!
 //! In what is sent `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH` stand for one octet each, and `\{text*9}` for nine times the
@@ -68,6 +69,8 @@ pub struct Setup {
     pub mechanisms: Vec<Mechanism>,
     pub max_failures: u32,
     pub authorized: Networks,
+    /// Mail leaves for other domains, after the rewrite table.
+    pub leads_out: bool,
     pub identity: IdentityMode,
     /// Users, whole addresses, and their passwords.
     pub passwords: Vec<(String, String)>,
@@ -111,6 +114,7 @@ impl Default for Setup {
             mechanisms: vec![Mechanism::Login, Mechanism::Plain],
             max_failures: 3,
             authorized: Networks::default(),
+            leads_out: false,
             identity: IdentityMode::Disabled,
             passwords: Vec::new(),
             senders: Vec::new(),
@@ -131,6 +135,7 @@ impl Setup {
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
         match key {
             "lmtp" => self.lmtp = true,
+            "pipeline" => self.leads_out = (value == "RemoteDelivery").then_some(true)?,
             "helloName" => self.hello_name = value.into(),
             "smtpGreeting" => self.greeting = Some(value.into()),
             "maxmessagesize" => self.max_message_octets = size(value)?,

@@ -9,7 +9,7 @@ use futures_lite::future::block_on;
 use ringpost::directory::{
     Answer, Directory, Listed, Login, Pending, Place, Proof, Rewriting, Scram, Target, Unavailable, refusal_of,
 };
-use ringpost::hook::{Chain, Handler, IdentityMode};
+use ringpost::hook::{Chain, Handler, IdentityMode, Onward};
 use ringpost::mail::from::FromScanner;
 use ringpost::mail::{
     CipherSuite, Content, Domain, EndPoint, EnhancedStatus, Envelope, IdSource, Mailbox, MessageId, Password, Reply,
@@ -103,7 +103,7 @@ pub fn chain(setup: &Setup) -> Chain {
         handlers.push(Handler::Identity(setup.identity));
         handlers.extend(setup.auth_required.then_some(Handler::AuthRequired));
     }
-    Chain::new(handlers)
+    Chain::new(handlers).with_onward(Onward { leads_out: setup.leads_out, rewrites: setup.leads_out })
 }
 
 /// Who believes whom, with nothing to wait for.

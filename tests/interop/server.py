@@ -14,7 +14,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target")
-RINGPOST = TARGET / "release" / "ringpost"
+# Another build may be tried, such as one that was broken on purpose.
+RINGPOST = Path(os.environ.get("INTEROP_RINGPOST", TARGET / "release" / "ringpost"))
 LOADTEST = TARGET / "release" / "loadtest"
 
 # Seconds in which a server starts or stops, and in which what was accepted is delivered.

@@ -9,22 +9,24 @@ use std::time::Duration;
 use ringpost::control::journal::{Level, Reader, ring};
 use ringpost::delivery::Retry;
 use ringpost::delivery::names::Zone;
+use ringpost::delivery::repository::Repositories;
 use ringpost::directory::Listed;
 use ringpost::hook::{Chain, Handler, TableCheck};
 use ringpost::io::sim::{ClientEnd, Random, SimMachine, World};
 use ringpost::io::{Class, Machine};
-use ringpost::mail::{IdSource, Mailbox, Networks};
-use ringpost::mailet::Container;
+use ringpost::mail::{IdSource, Mailbox, MessageId, Networks};
 use ringpost::mta::backoff::Backoff;
 use ringpost::mta::connection::converse;
-use ringpost::mta::core::{Core, Limit, Server};
+use ringpost::mta::core::{Core, Limit, LmtpWay, Server};
 use ringpost::mta::gate::Gate;
+use ringpost::mta::journey::SettingsName;
 use ringpost::mta::login::Logins;
-use ringpost::mta::spooler::{Settings, Spooler};
+use ringpost::mta::spooler::{Leave, Metrics, Parts, Remote, Settings, Spooler, Way};
 use ringpost::smtp::server::settings::{self, Extensions, Service};
-use ringpost::spool::{self, Spool};
+use ringpost::spool::{self, Outcome, OutcomeResult, Spool};
 
 use super::client::{Manner, send_all};
+use super::container::Sent;
 use super::ledger::{Ledger, Strictness};
 use super::mail::{Mail, USERS};
 
@@ -43,10 +45,14 @@ pub struct Host {
     pub world: World,
     /// How its spool is laid out.
     pub spool: spool::Settings,
+    /// What becomes of mail.
+    pub way: Way,
     /// Accepted mail stays in the spool.
     pub hold: bool,
     /// What clients were told.
     pub ledger: Ledger,
+    /// What has left for other hosts.
+    pub sent_out: Sent,
     /// For the test's own choices.
     pub random: Random,
     running: Option<Running>,
@@ -82,7 +88,7 @@ impl Host {
     /// A host that does not run yet, with segments of 512 KiB.
     pub fn new(seed: u64) -> Host {
         let world = World::new(seed);
-        for directory in ["/spool", "/mail"] {
+        for directory in ["/spool", "/mail", "/kept"] {
             world.disk().make_directory(directory).expect("the disk is empty");
         }
         let random = world.random();
@@ -90,8 +96,10 @@ impl Host {
         Host {
             world,
             spool,
+            way: Way::Mailbox,
             hold: false,
             ledger: Ledger::default(),
+            sent_out: Sent::default(),
             random,
             running: None,
             talking: Rc::new(()),
@@ -121,18 +129,28 @@ impl Host {
         let (journal, events) = ring(Level::Info);
         let journal = Rc::new(journal);
         let spooler_settings = Settings {
-            container: Container::local_delivery(),
+            way: self.way.clone(),
             concurrency: 8,
             retry: Retry::new([1, 30, 600].map(Duration::from_secs).to_vec()),
+            remotes: vec![Remote { name: SettingsName { place: 0, hash: 0 }, gateways: false }],
+            lmtps: Vec::new(),
+            metrics: Metrics::default(),
         };
-        let spooler = Spooler::new(
-            machine.clone(),
-            opened.spool.clone(),
-            Path::new("/mail"),
-            "host.example",
-            Arc::new(spooler_settings),
-            journal.clone(),
-        );
+        let ids = Rc::new(RefCell::new(IdSource::new(0, opened.newest.map_or(0, |id| id.made_at()))));
+        let (making, clock) = (ids.clone(), machine.clone());
+        let spooler = Spooler::new(Parts {
+            machine: machine.clone(),
+            spool: opened.spool.clone(),
+            mail: Path::new("/mail"),
+            host: "host.example",
+            settings: Arc::new(spooler_settings),
+            repositories: Repositories::new(machine.clone(), Path::new("/kept")),
+            directory: Rc::new(directory()),
+            names: Rc::new(Zone::default()),
+            leave: self.next_hop(machine.clone(), opened.spool.clone()),
+            journal: journal.clone(),
+            next_id: Rc::new(move || MessageId(making.borrow_mut().next(clock.wall_clock()))),
+        });
         let core = Rc::new(Core {
             machine: machine.clone(),
             spool: opened.spool,
@@ -140,7 +158,7 @@ impl Host {
             directory: Rc::new(directory()),
             names: Rc::new(Zone::default()),
             journal,
-            ids: RefCell::new(IdSource::new(0, opened.newest.map_or(0, |id| id.made_at()))),
+            ids,
             buffers: Default::default(),
             patience: Rc::default(),
             timeouts: Default::default(),
@@ -152,6 +170,24 @@ impl Host {
         let (found, quarantined) = (opened.messages, opened.quarantined.len());
         self.running = Some(Running { core, smtp, lmtp, events, told, found, quarantined });
         true
+    }
+
+    /// Somebody who takes all that leaves, and tells messages apart by their reverse-paths.
+    fn next_hop(&self, machine: SimMachine, spool: Spool<SimMachine>) -> Leave {
+        let sent = self.sent_out.clone();
+        Rc::new(move |id, _| {
+            let (sent, spool, machine) = (sent.clone(), spool.clone(), machine.clone());
+            machine.clone().spawn(Class::Delivery, async move {
+                let Ok(stored) = spool.read(id).await else { return };
+                machine.sleep(Duration::from_millis(3)).await;
+                let path = stored.message.envelope.reverse_path.to_string();
+                let number = path.trim_start_matches('m').split('@').next().and_then(|number| number.parse().ok());
+                *sent.borrow_mut().entry(number.expect("a number")).or_insert(0) += 1;
+                let places = 0..stored.message.envelope.recipients.len() as u32;
+                let taken = |recipient| Outcome { recipient, result: OutcomeResult::Delivered };
+                let _ = spool.resolve(id, &places.map(taken).collect::<Vec<_>>()).await;
+            });
+        })
     }
 
     fn running(&self) -> &Running {
@@ -339,5 +375,6 @@ fn server(protocol: Service) -> Rc<Server> {
         },
         tls: None,
         logins: Logins { backoff: Arc::new(Backoff::new(64)), failure_delay: Duration::ZERO },
+        lmtp: LmtpWay::Mailbox,
     })
 }

@@ -67,6 +67,11 @@ impl Ledger {
         look(self.0.borrow_mut().iter_mut().find(|entry| entry.mail.number == number).expect("it was begun"))
     }
 
+    /// Looks at the entry of a message, if it was begun.
+    pub fn try_with<T>(&self, number: usize, look: impl FnOnce(&Entry) -> T) -> Option<T> {
+        self.0.borrow().iter().find(|entry| entry.mail.number == number).map(look)
+    }
+
     /// The sum of what `count` says of each entry.
     pub fn with_all(&self, count: impl Fn(&Entry) -> usize) -> usize {
         self.0.borrow().iter().map(count).sum()

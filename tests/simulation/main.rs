@@ -5,6 +5,7 @@
 //! fails is printed with the last events of its world, and RINGPOST_SEED makes the test try that one alone.
 
 mod client;
+mod container;
 mod cores;
 mod crashes;
 mod damage;

@@ -58,7 +58,14 @@ fn mail(recipients: &[Recipient]) -> Mail {
         failures: 0,
         seed: 42,
     };
-    Mail { facts, recipients: recipients.to_vec(), attributes: Attributes::default(), state: None, error: None }
+    Mail {
+        facts,
+        recipients: recipients.to_vec(),
+        attributes: Attributes::default(),
+        edits: Rc::default(),
+        state: None,
+        error: None,
+    }
 }
 
 /// What the directory and the mail itself would say: everyone is a user here, and nothing is rewritten.

@@ -90,7 +90,7 @@ pub const SMTP: &[Class] = &[
         .with(&[key("maxLines").checked(whole), key("maxSize").checked(something)]),
     later("org.apache.james.smtpserver.SetMimeHeaderHandler", "messages are not changed")
         .with(&[key("headername").checked(something), key("headervalue")]),
-    later("org.apache.james.smtpserver.SetMailAttributeMessageHook", "no mailet reads attributes yet")
+    later("org.apache.james.smtpserver.SetMailAttributeMessageHook", "the attribute is not set")
         .with(&[key("name").checked(something), key("value")]),
     later("org.apache.james.smtpserver.MailPriorityHandler", WITH_PRIORITY).with(&[
         key("priorityEntries/priorityEntry").often(),
@@ -143,15 +143,10 @@ pub const SMTP: &[Class] = &[
 pub const LMTP: &[Class] = &[
     class("org.apache.james.lmtpserver.CoreCmdHandlerLoader"),
     meaningless("org.apache.james.lmtpserver.jmx.JMXHandlersLoader", JMX),
-    protecting(
-        super::CONTAINER_LOADER,
-        "mail would go straight to the mailbox, past every mailet: name org.apache.james.lmtpserver.CoreCmdHandlerLoader",
+    class(super::CONTAINER_LOADER).differently(
+        "each recipient is answered for itself: a client that is told of a failure never has to send to those who have the mail",
     ),
-    protecting(
-        "org.apache.james.lmtpserver.MailetContainerHandler",
-        "mail would go straight to the mailbox, past every mailet: remove it",
-    )
-    .with(&[key("splitExecution").checked(boolean)]),
+    class(super::CONTAINER_HANDLER).with(&[key("splitExecution").default("false")]),
     meaningless(super::VALID_RCPT, CORE).with(VALID_RCPT),
     meaningless("org.apache.james.protocols.lmtp.core.WelcomeMessageHandler", CORE),
     meaningless("org.apache.james.protocols.lmtp.core.LhloCmdHandler", CORE),

@@ -42,6 +42,8 @@ pub struct HandlerChain {
     pub table_check: TableCheck,
     /// The extensions that their hooks turn on.
     pub extensions: Extensions,
+    /// Mail that comes by LMTP goes through the mailet container; and whether every recipient goes alone (`splitExecution`).
+    pub through_container: Option<bool>,
 }
 
 /// The loaders of core commands, and who may have them.
@@ -58,6 +60,9 @@ pub const VALID_RCPT: &str = "org.apache.james.smtpserver.fastfail.ValidRcptHand
 /// LMTP that runs the mailet container.
 pub const CONTAINER_LOADER: &str = "org.apache.james.lmtpserver.MailetContainerCmdHandlerLoader";
 
+/// The handler of it that does so.
+pub const CONTAINER_HANDLER: &str = "org.apache.james.lmtpserver.MailetContainerHandler";
+
 /// Reads the chain of a server.
 pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
     let standard = match protocol {
@@ -68,8 +73,8 @@ pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
         let found = format!("<{}> has no <handlerchain>", server.element.name);
         let advice = "the core handlers are used; James does not start without one";
         server.say(server.element.position, Severity::Warning, found, advice);
-        let (table_check, extensions) = Default::default();
-        return HandlerChain { core: standard, handlers: Vec::new(), table_check, extensions };
+        let (table_check, extensions, through_container) = Default::default();
+        return HandlerChain { core: standard, handlers: Vec::new(), table_check, extensions, through_container };
     };
     let core = chain.attribute("coreHandlersPackage").and_then(|package| core(server, package, protocol));
     let written: Vec<&Element> = chain.children.iter().filter(|child| child.name == "handler").collect();
@@ -84,7 +89,9 @@ pub fn read(server: &mut Section<'_>, protocol: Protocol) -> HandlerChain {
     let checks = written.iter().filter(|element| class_of(element) == Some(VALID_RCPT));
     let table_check = checks.filter_map(|element| table_check(server, element)).max().unwrap_or_default();
     let extensions = extensions(&handlers);
-    HandlerChain { core: core.unwrap_or(standard), handlers, table_check, extensions }
+    let package = chain.attribute("coreHandlersPackage").map(|package| package.value.as_str());
+    let through_container = through_container(server, package, &written);
+    HandlerChain { core: core.unwrap_or(standard), handlers, table_check, extensions, through_container }
 }
 
 /// Each extension has several hooks in James, of which each alone is of little use: one of them is enough.
@@ -129,6 +136,19 @@ fn handler(server: &mut Section<'_>, element: &Element, protocol: Protocol) -> O
 
 fn class_of(element: &Element) -> Option<&str> {
     element.attribute("class").map(|class| class.value.as_str())
+}
+
+/// Whether a chain leads through the container: by the package of its core, or by a handler.
+fn through_container(server: &mut Section<'_>, package: Option<&str>, handlers: &[&Element]) -> Option<bool> {
+    let named =
+        handlers.iter().filter(|element| matches!(class_of(element), Some(CONTAINER_LOADER | CONTAINER_HANDLER)));
+    let mut through = (package == Some(CONTAINER_LOADER)).then_some(false);
+    for element in named {
+        let mut section = Section { file: server.file, element, problems: server.problems };
+        let split = section.read("splitExecution", value::boolean).unwrap_or(false);
+        through = Some(split || through.unwrap_or(false));
+    }
+    through
 }
 
 /// What a `ValidRcptHandler` makes of the rewrite table.

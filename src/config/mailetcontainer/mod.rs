@@ -1,14 +1,11 @@
-//! `mailetcontainer.xml`: what becomes of a mail once it is taken. Read and checked in full.
-//!
-//! What ringpost does of it so far: every mail that was accepted is for users of its own, and goes into their mailboxes.
-//! Whatever else the file asks for is named.
+//! `mailetcontainer.xml`: what becomes of a mail once it is taken. Read and checked in full; what is not done yet is named.
 
 use std::collections::HashMap;
 
 use self::mailets::Context;
 use self::names::{MAILETS, MATCHERS, Referring};
 use super::class::{self, Class};
-use super::key::{Key, key, something};
+use super::key::{Key, Standing, key, something};
 use super::near::nearest;
 use super::problem::Severity;
 use super::problems::Problems;
@@ -39,8 +36,7 @@ pub struct ContainerSettings {
     pub threads: Option<u32>,
     /// `spooler/errorRepository`: a repository's URL.
     pub error_repository: Option<String>,
-    /// The processors as the pipeline will have them. It is not in force yet: every mail goes into the mailboxes of this host.
-    /// `None` where the file is wrong.
+    /// The processors as the pipeline has them. `None` where the file is wrong.
     pub pipeline: Option<Pipeline>,
     /// The settings of every `RemoteDelivery`, in the order of the file.
     pub remotes: Vec<RemoteSettings>,
@@ -59,7 +55,7 @@ pub const KEYS: &[Key] = &[
     key("spooler/threads")
         .default("100")
         .meaningless("deliveries under way have their bound in ringpost.xml, in <delivery>"),
-    key("spooler/errorRepository").later("mail that fails stays in the spool and is tried again"),
+    key("spooler/errorRepository").default("file://var/mail/error/"),
     key("processors/processor").often(),
     key("processors/processor/@state"),
     key("processors/processor/@enableJmx").default("true").meaningless("ringpost has no JMX"),
@@ -71,8 +67,8 @@ pub const KEYS: &[Key] = &[
 const MAILET_KEYS: &[Key] = &[
     key("@match"),
     key("@notmatch"),
-    key("onMailetException").checked(something).waits("no mailet fails yet but by a delivery that is tried again"),
-    key("onMatchException").checked(something).waits("no matcher fails yet"),
+    key("onMailetException").checked(something),
+    key("onMatchException").checked(something),
 ];
 
 /// What a composite matcher has.
@@ -112,7 +108,6 @@ pub fn read(file: &File, domain: &str, host: &str, problems: &mut Problems) -> O
     let mut context = Context { states: &states, remotes: Vec::new(), lmtps: Vec::new() };
     let processors = elements.iter().map(|element| processor(&mut section, element, &mut context));
     let processors: Vec<Option<Processor>> = processors.collect();
-    delivers(&mut section, &elements);
     let Context { remotes, lmtps, .. } = context;
     let pipeline = || {
         Some(Pipeline {
@@ -290,12 +285,13 @@ fn mailet(
         refers(section, simple(&class.value), child, context.states);
     }
     let known = known?;
-    let mailet = match known.ready {
-        Some(_) => {
+    let mailet = match known.standing {
+        _ if known.is_done() => {
             let mut own = Section { file: section.file, element, problems: section.problems };
             mailets::read(&mut own, known.name, context)
         }
-        None => Some(Mailet::NotYet(known.name.into())),
+        Standing::Meaningless(_) => Some(Mailet::Identity),
+        _ => Some(Mailet::NotYet(known.name.into())),
     };
     let (mailet, matcher, (written, negated)) = (mailet?, matcher?, written?);
     let (mailet, matcher) = match matcher {
@@ -401,20 +397,4 @@ fn simple(name: &str) -> &str {
 fn find(table: &[Class], name: &str, packages: &[&str]) -> Option<Class> {
     let known_package = name.rsplit_once('.').is_none_or(|(package, _)| packages.contains(&package));
     table.iter().find(|class| known_package && class.name == simple(name)).copied()
-}
-
-/// Where no mailet delivers here, ringpost would deliver what James would not.
-fn delivers(section: &mut Section<'_>, processors: &[&Element]) {
-    let classes = processors.iter().flat_map(|processor| &processor.children);
-    let mut classes = classes.filter(|child| child.name == "mailet").filter_map(|child| child.attribute("class"));
-    if !classes.any(|class| simple(&class.value) == "LocalDelivery") {
-        let at = section.element.child("processors").unwrap_or(section.element).position;
-        let found = "no mailet is LocalDelivery";
-        section.say(
-            at,
-            Severity::Warning,
-            found,
-            "ringpost brings mail for its users into their mailboxes all the same",
-        );
-    }
 }

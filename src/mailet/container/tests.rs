@@ -30,7 +30,14 @@ fn mail(sender: &str, recipients: &[&str]) -> Mail {
         seed: 7,
     };
     let recipients = recipients.iter().enumerate().map(|(place, text)| Recipient::new(place as u32, mailbox(text)));
-    Mail { facts, recipients: recipients.collect(), attributes: Attributes::default(), state: None, error: None }
+    Mail {
+        facts,
+        recipients: recipients.collect(),
+        attributes: Attributes::default(),
+        edits: Rc::default(),
+        state: None,
+        error: None,
+    }
 }
 
 fn pair(matcher: Matcher, mailet: Mailet) -> Pair {
@@ -89,9 +96,10 @@ fn answer(question: &Question, walk: &Walk<'_>) -> Answer {
         ("here", false) => directory::Place::Nobody,
         _ => directory::Place::OtherDomain,
     };
+    let target = |text: &str| directory::Target { mailbox: mailbox(text), place: directory(&mailbox(text)) };
     let rewrite = |one: &Mailbox| match one.to_string().as_str() {
-        "a@here" => Rewritten::To(vec![mailbox("u1@here"), mailbox("x@there")]),
-        "b@here" => Rewritten::To(vec![mailbox("u1@here")]),
+        "a@here" => Rewritten::To(["u1@here", "x@there"].map(target).to_vec()),
+        "b@here" => Rewritten::To(vec![target("u1@here")]),
         "l@here" => Rewritten::Loop,
         "r@here" => Rewritten::Refused("550 5.1.6 moved".into()),
         _ => Rewritten::Unchanged,
@@ -196,9 +204,11 @@ fn the_rewrite_table_makes_others_and_nobody_gets_it_twice() {
         ends,
         [
             "1:u1@here -> drop: Duplicate",
-            "0:u1@here 0:x@there 4:u2@here -> mailbox",
+            "0:u1@here 4:u2@here -> mailbox",
             "3:r@here -> repository file://error/",
             "2:l@here -> repository file://error/",
+            // As from a mailet, and so a branch of its own.
+            "0:x@there -> mailbox",
         ]
     );
 }

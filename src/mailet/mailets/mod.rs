@@ -52,6 +52,21 @@ pub struct Run<'a> {
     pub ended: Vec<(Vec<Recipient>, End)>,
     /// Recipients it took off the branch, the processor they go to, and why.
     pub parted: Vec<(Vec<Recipient>, Place, Rc<str>)>,
+    /// Recipients it took off the branch, who go on as those of a mail that a mailet made.
+    pub sent_on: Vec<Recipient>,
+}
+
+/// What came of a mailet's work.
+#[derive(Debug)]
+pub(super) struct Served {
+    /// What comes after it.
+    pub result: Result<Next, Stop>,
+    /// As in [`Run`].
+    pub ended: Vec<(Vec<Recipient>, End)>,
+    /// As in [`Run`].
+    pub parted: Vec<(Vec<Recipient>, Place, Rc<str>)>,
+    /// As in [`Run`].
+    pub sent_on: Vec<Recipient>,
 }
 
 impl Run<'_> {
@@ -72,10 +87,6 @@ impl Run<'_> {
         self.effects.push(Effect::Beside(what));
     }
 }
-
-/// Recipients taken off a branch, with what comes of them.
-type Ended = Vec<(Vec<Recipient>, End)>;
-type Parted = Vec<(Vec<Recipient>, Place, Rc<str>)>;
 
 /// A mailet with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +128,7 @@ pub enum Mailet {
 
 impl Mailet {
     /// Does its work.
-    pub(super) fn serve(&self, mut run: Run<'_>) -> (Result<Next, Stop>, Ended, Parted) {
+    pub(super) fn serve(&self, mut run: Run<'_>) -> Served {
         let result = match self {
             Mailet::Deliver(deliver) => Ok(deliver.serve()),
             Mailet::ToProcessor { processor, notice } => {
@@ -138,7 +149,7 @@ impl Mailet {
             Mailet::Told(told) => told.serve(&mut run),
             Mailet::Identity | Mailet::NotYet(_) => Ok(Next::On),
         };
-        (result, run.ended, run.parted)
+        Served { result, ended: run.ended, parted: run.parted, sent_on: run.sent_on }
     }
 
     /// The processor that mail goes to, where it is that which the mailet does.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{Next, Run};
-use crate::directory::Place as Whose;
+use crate::directory::{Place as Whose, Target};
 use crate::mail::Mailbox;
 use crate::mailet::container::RECIPIENTS_MAX;
 use crate::mailet::effect::{Drop, End};
@@ -62,12 +62,18 @@ fn table(run: &mut Run<'_>, error: Option<Place>) -> Result<(), Stop> {
         let mut refuse = |recipient, why: &str| run.parted.push((vec![recipient], error, Rc::from(why)));
         match answers.next().unwrap_or(Rewritten::Unchanged) {
             Rewritten::Unchanged => run.branch.recipients.push(recipient),
-            Rewritten::To(to) if !to.is_empty() && run.branch.recipients.len() + to.len() <= RECIPIENTS_MAX => {
-                let new = to.into_iter().map(|mailbox| match mailbox == recipient.mailbox {
-                    true => recipient.clone(),
-                    false => Recipient { mailbox, known: None, ..recipient.clone() },
-                });
-                run.branch.recipients.extend(new);
+            Rewritten::To(to)
+                if !to.is_empty() && run.branch.recipients.len() + run.sent_on.len() + to.len() <= RECIPIENTS_MAX =>
+            {
+                for Target { mailbox, place } in to {
+                    if mailbox == recipient.mailbox {
+                        run.branch.recipients.push(recipient.clone());
+                        continue;
+                    }
+                    let new = Recipient { mailbox, known: Some(place), ..recipient.clone() };
+                    // James sends these on as mail of its own: whoever wrote to the list has no right to relay, the list has.
+                    if place == Whose::OtherDomain { run.sent_on.push(new) } else { run.branch.recipients.push(new) }
+                }
             }
             Rewritten::To(_) => {
                 refuse(recipient, "554 5.4.0 Mail for this address goes to too many others, or to nobody")
@@ -83,13 +89,10 @@ fn table(run: &mut Run<'_>, error: Option<Place>) -> Result<(), Stop> {
 /// Nobody gets a mail twice because two addresses lead to one mailbox; a place that nobody is left in comes to its end.
 fn without_duplicates(run: &mut Run<'_>) {
     let mut seen: std::collections::HashSet<Mailbox> = std::collections::HashSet::new();
-    let all = std::mem::take(&mut run.branch.recipients);
     let mut doubles = Vec::new();
-    for recipient in all {
-        if seen.insert(recipient.mailbox.clone()) {
-            run.branch.recipients.push(recipient);
-        } else {
-            doubles.push(recipient);
+    for list in [&mut run.branch.recipients, &mut run.sent_on] {
+        for recipient in std::mem::take(list) {
+            if seen.insert(recipient.mailbox.clone()) { list.push(recipient) } else { doubles.push(recipient) }
         }
     }
     if !doubles.is_empty() {
