@@ -49,6 +49,8 @@ pub struct Host {
     pub way: Way,
     /// Accepted mail stays in the spool.
     pub hold: bool,
+    /// What the DNS says.
+    pub zone: Zone,
     /// What clients were told.
     pub ledger: Ledger,
     /// What has left for other hosts.
@@ -98,6 +100,7 @@ impl Host {
             spool,
             way: Way::Mailbox,
             hold: false,
+            zone: Zone::default(),
             ledger: Ledger::default(),
             sent_out: Sent::default(),
             random,
@@ -146,7 +149,7 @@ impl Host {
             settings: Arc::new(spooler_settings),
             repositories: Repositories::new(machine.clone(), Path::new("/kept")),
             directory: Rc::new(directory()),
-            names: Rc::new(Zone::default()),
+            names: Rc::new(self.zone.clone()),
             leave: self.next_hop(machine.clone(), opened.spool.clone()),
             journal: journal.clone(),
             next_id: Rc::new(move || MessageId(making.borrow_mut().next(clock.wall_clock()))),
@@ -156,7 +159,7 @@ impl Host {
             spool: opened.spool,
             spooler,
             directory: Rc::new(directory()),
-            names: Rc::new(Zone::default()),
+            names: Rc::new(self.zone.clone()),
             journal,
             ids,
             buffers: Default::default(),

@@ -15,6 +15,7 @@ mod host;
 mod ledger;
 mod mail;
 mod moving;
+mod names;
 mod recycling;
 mod sessions;
 mod week;
