@@ -16,6 +16,7 @@
 //! lacks AUTH                                     no line of that reply begins with this text
 //! closed                                         the server closes
 //! arrives you                                    the message that the last reply named is in that user's mailbox
+//! bounced                                        of the message that the last reply named its sender hears
 //! ```
 
 mod common;
@@ -101,6 +102,10 @@ fn play(home: &Home, process: &Process, script: &str) {
         if word == "arrives" {
             let (_, content) = home.delivered(rest, id(&reply));
             assert!(content.ends_with(b"\nHello.\n"), "{}", at());
+            continue;
+        }
+        if word == "bounced" {
+            process.wait_for_log("made", &[&format!("of={}", id(&reply)), "kind=bounce"]);
             continue;
         }
         let client = client.as_mut().expect("the script connects first");

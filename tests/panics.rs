@@ -190,6 +190,8 @@ async fn core(machine: GlommioMachine, directory: &Path) -> Rc<Core<GlommioMachi
         metrics: Metrics::default(),
     };
     let (mail, spool) = (directory.join("mail"), opened.spool);
+    // As the start of the process makes it.
+    std::fs::create_dir_all(&mail).expect("it is made");
     let ids = Rc::new(RefCell::new(IdSource::new(0, 0)));
     let (making, clock) = (ids.clone(), machine.clone());
     let spooler = Spooler::new(Parts {

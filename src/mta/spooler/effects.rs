@@ -162,14 +162,7 @@ impl Ends {
             attempt.keep(url, &ending.recipients, &ending.form, Some(&ending.left)).await?;
         }
         for (recipient, form) in &self.files {
-            let copy = Copy {
-                place: recipient.place,
-                recipient: &recipient.mailbox,
-                folder: recipient.folder.as_deref(),
-                edits: &form.edits,
-                body: &form.body,
-            };
-            attempt.put(&copy).await?;
+            attempt.put(&Copy::of(recipient, form)).await?;
         }
         Ok(())
     }
@@ -318,14 +311,7 @@ impl<M: Machine> Attempt<'_, M> {
         let Ending { recipients, form, left } = ending;
         let (mut late, mut why) = (Vec::new(), String::new());
         for recipient in recipients {
-            let copy = Copy {
-                place: recipient.place,
-                recipient: &recipient.mailbox,
-                folder: recipient.folder.as_deref(),
-                edits: &form.edits,
-                body: &form.body,
-            };
-            match self.put(&copy).await {
+            match self.put(&Copy::of(&recipient, &form)).await {
                 Ok(delivered) => {
                     self.note_delivery(&recipient.mailbox, Ok(()));
                     open.deliver(recipient.place, delivered);

@@ -12,7 +12,7 @@ use crate::io::Machine;
 use crate::mail::{BodyType, Mailbox};
 use crate::mailet::edit::Edits;
 use crate::mailet::header;
-use crate::mailet::mail::Body;
+use crate::mailet::mail::{Body, Form, Recipient};
 use crate::spool::OutcomeResult;
 
 /// A copy for a mailbox.
@@ -27,6 +27,19 @@ pub(super) struct Copy<'a> {
     pub edits: &'a Edits,
     /// What they are made to.
     pub body: &'a Body,
+}
+
+impl<'a> Copy<'a> {
+    /// For a recipient of a walk.
+    pub fn of(recipient: &'a Recipient, form: &'a Form) -> Copy<'a> {
+        Copy {
+            place: recipient.place,
+            recipient: &recipient.mailbox,
+            folder: recipient.folder.as_deref(),
+            edits: &form.edits,
+            body: &form.body,
+        }
+    }
 }
 
 impl<M: Machine> Attempt<'_, M> {

@@ -5,8 +5,10 @@
 //! may be repeated without harm first, then new mail ([`sending`]), then the mailboxes, then children that take over what is
 //! left ([`children`]). So a crash repeats at most what was not recorded, and no place is resolved without its child.
 
+mod attempt;
 mod children;
 mod effects;
+mod guards;
 mod mailbox;
 mod metrics;
 mod notes;
@@ -21,6 +23,8 @@ use std::time::Duration;
 
 use futures_lite::future::or;
 
+use attempt::{Attempt, Purpose};
+use guards::{UnderWay, Unfinished};
 pub use metrics::Metrics;
 
 use super::destination::Destination;
@@ -349,107 +353,5 @@ impl<M: Machine> State<M> {
         let delay = self.settings.retry.delay(attempts);
         let not_before = self.machine.wall_clock() + delay.as_micros() as u64;
         OutcomeResult::Deferred { not_before, attempts, reason: reason.into() }
-    }
-}
-
-/// One attempt at a message.
-struct Attempt<'a, M: Machine> {
-    spooler: &'a State<M>,
-    stored: &'a Stored,
-    journey: &'a Journey,
-    purpose: Purpose,
-    /// What became of recipients, so far as it is not recorded yet.
-    outcomes: Vec<Outcome>,
-    /// The same for a client.
-    fates: Vec<(u32, Fate)>,
-}
-
-impl<M: Machine> Attempt<'_, M> {
-    /// A recipient has come to its end.
-    fn ended(&mut self, place: u32, result: OutcomeResult, fate: Fate) {
-        self.outcomes.push(Outcome { recipient: place, result });
-        if self.purpose != Purpose::Queue {
-            self.fates.push((place, fate));
-        }
-    }
-
-    /// A recipient is tried again later, or is the client's again.
-    fn failed(&mut self, place: u32, reason: &str) {
-        let result = match self.purpose {
-            Purpose::Client { .. } => OutcomeResult::Returned,
-            Purpose::Queue => {
-                self.spooler.deferred.set(self.spooler.deferred.get() + 1);
-                self.spooler.deferral(self.stored.progress.attempts().saturating_add(1), reason)
-            }
-        };
-        self.ended(place, result, Fate::Failed);
-    }
-
-    /// The mailet that was to bring it to other hosts is not in the file any more: it waits until there is one again.
-    fn no_way_out(&mut self, places: &[u32]) {
-        for place in places {
-            let Some(recipient) = self.stored.message.envelope.recipients.get(*place as usize) else { continue };
-            let why = "no mailet brings it to other hosts any more";
-            self.note_failed(recipient, &why);
-            self.failed(*place, why);
-        }
-    }
-
-    /// Throws the mail away for these. A client that waits is told that it failed, for it may not be told that it is in a mailbox.
-    fn discard(&mut self, places: &[u32]) {
-        for place in places {
-            let Some(recipient) = self.stored.message.envelope.recipients.get(*place as usize) else { continue };
-            self.note_dropped(recipient, None);
-            let result = match self.purpose {
-                Purpose::Queue => OutcomeResult::Removed,
-                Purpose::Client { .. } => OutcomeResult::Returned,
-            };
-            self.ended(*place, result, Fate::Failed);
-        }
-    }
-}
-
-/// For whom a delivery is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// For the queue: what fails is tried again.
-    Queue,
-    /// For a client that waits: what fails is the client's again.
-    Client {
-        /// Every recipient goes its way alone.
-        split: bool,
-    },
-}
-
-/// Counts an attempt while it lasts.
-struct UnderWay<'a>(&'a Cell<usize>);
-
-impl UnderWay<'_> {
-    fn new(count: &Cell<usize>) -> UnderWay<'_> {
-        count.set(count.get() + 1);
-        UnderWay(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// Puts a message back on the schedule if its attempt ends before its outcome is noted: unreadable, or by a panic.
-struct Unfinished<'a, M: Machine> {
-    spooler: &'a Spooler<M>,
-    id: MessageId,
-    armed: bool,
-}
-
-impl<M: Machine> Drop for Unfinished<'_, M> {
-    fn drop(&mut self) {
-        if self.armed {
-            let state = &self.spooler.0;
-            let delay = state.settings.retry.delay(u32::MAX).as_micros() as u64;
-            state.spool.schedule(self.id, state.machine.wall_clock() + delay);
-        }
     }
 }
