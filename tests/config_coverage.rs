@@ -360,6 +360,11 @@ fn parameters(class: &str) -> &'static str {
         "StripAttachment" => "<pattern>x</pattern>",
         "Forward" => "<forwardTo>you@example.org</forwardTo>",
         "LmtpDelivery" => "<host>127.0.0.1</host>",
+        "DKIMSign" => {
+            "<signatureTemplate>v=1; a=ed25519-sha256; d=example.org; s=a; h=from; bh=; b=;</signatureTemplate><privateKey>\
+             -----BEGIN PRIVATE KEY-----MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g-----END PRIVATE KEY-----\
+             </privateKey>"
+        }
         _ => "",
     }
 }

@@ -24,6 +24,7 @@ use mail_parser::MessageParser;
 use ringpost::directory::{Place, Target};
 use ringpost::mail::{Mailbox, MessageId, ReversePath};
 use ringpost::mailet::container::{Container, Step, Walk};
+use ringpost::mailet::dkim::body::hash;
 use ringpost::mailet::edit::Edits;
 use ringpost::mailet::effect::{Beside, Content, Effect, Piece};
 use ringpost::mailet::header;
@@ -173,6 +174,7 @@ impl Case {
         match question {
             Question::Header => Answer::Header(self.header().as_bytes().into()),
             Question::Content { .. } => Answer::Content(self.content().as_bytes().into()),
+            Question::BodyHash(how) => Answer::BodyHash(hash(*how, header::split(self.content().as_bytes()).1)),
             Question::Directory(whom) => Answer::Directory(walk.whom(*whom).map(place).collect()),
             Question::Rewrite(whom) => Answer::Rewritten(walk.whom(*whom).map(rewrite).collect()),
             Question::Exists(of) => Answer::Exists(of.iter().map(|_| true).collect()),
@@ -246,6 +248,12 @@ fn effect(case: &Case, effect: &Effect) -> String {
                 to.join(" "),
                 parsed.parts.len()
             )
+        }
+        Effect::Beside(Beside::SendOnce { user, days, new, .. }) => {
+            let octets = case.render(&new.content);
+            let parsed = MessageParser::default().parse(&octets).expect("it is a message");
+            let subject = parsed.subject().unwrap_or_default().to_owned();
+            format!("{user} answers once in {days} days: <{}> {subject:?}", new.reverse_path)
         }
         Effect::Beside(Beside::Copy { recipients: list, repository, .. }) => {
             format!("copy of {} to {repository}", recipients(list))

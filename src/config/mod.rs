@@ -244,7 +244,8 @@ fn configuration(
         rewrites: rewrites.and_then(|file| recipientrewritetable::read(&file, problems)),
         dns: dns.and_then(|file| dnsservice::read(&file, problems)).unwrap_or_default(),
         repositories,
-        container: container.and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, problems)),
+        container: container
+            .and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, around.places, problems)),
         webadmin: webadmin.map(|file| webadmin::read(&file, problems)),
         ringpost: ringpost::read(&own, around, problems)?,
         domains,

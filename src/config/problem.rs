@@ -126,7 +126,7 @@ pub fn shown(line: &str) -> String {
 /// Whether the name of a key, or a line that has one, speaks of something secret.
 pub fn is_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    ["secret", "password", "passwd", "credentials", "token"].iter().any(|word| lower.contains(word))
+    ["secret", "password", "passwd", "credentials", "token", "-----begin"].iter().any(|word| lower.contains(word))
 }
 
 fn cut_mark(cut: bool) -> &'static str {

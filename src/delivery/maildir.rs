@@ -9,6 +9,7 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::answered::Answering;
 use super::text::{ToMailbox, WireForm};
 use crate::io::{Aligned, Disk, File, Machine, Open};
 use crate::mail::{Mailbox, MessageId, ReversePath};
@@ -28,6 +29,7 @@ pub struct Maildirs<M: Machine> {
     host: Box<str>,
     /// Maildirs that this process knows to be durable, themselves and the directories above them.
     durable: Rc<RefCell<HashSet<PathBuf>>>,
+    answering: Answering,
 }
 
 /// Maildirs that are remembered as durable; beyond, all are forgotten and found out anew.
@@ -69,7 +71,7 @@ impl<M: Machine> Maildirs<M> {
     /// Below `root`; `host` becomes part of the files' names.
     pub fn new(machine: M, root: &Path, host: &str) -> Maildirs<M> {
         let host = host.replace(['/', ':', '\0'], "-").into();
-        Maildirs { machine, root: root.to_owned(), host, durable: Rc::default() }
+        Maildirs { machine, root: root.to_owned(), host, durable: Rc::default(), answering: Answering::default() }
     }
 
     /// The Maildir of a user: `<root>/<domain>/<local part>`.
@@ -114,6 +116,21 @@ impl<M: Machine> Maildirs<M> {
             written: 0,
             buffer: None,
         })
+    }
+
+    pub(super) fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    pub(super) fn answering(&self) -> &Answering {
+        &self.answering
+    }
+
+    /// Makes a user's Maildir, if this process does not know it to be there.
+    pub(super) async fn make(&self, user: &Mailbox) -> io::Result<()> {
+        let maildir = self.path(user);
+        let is_there = self.durable.borrow().contains(&maildir);
+        if is_there { Ok(()) } else { self.create(&maildir).await }
     }
 
     /// Makes a Maildir with the domain's directory above it, as far as they are not there. Their names are synced in any case: an

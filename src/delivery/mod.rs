@@ -3,6 +3,7 @@
 pub mod exchange;
 pub mod judge;
 pub mod lane;
+mod answered;
 pub mod maildir;
 pub mod names;
 pub mod repository;

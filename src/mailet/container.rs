@@ -374,6 +374,7 @@ impl Walk<'_> {
             (Question::Header, Answer::Header(header)) => self.known.header = Some(header),
             (Question::Content { .. }, Answer::Content(content)) => self.known.content = Some(Ok(content)),
             (Question::Content { .. }, Answer::TooBig) => self.known.content = Some(Err(TooBig)),
+            (Question::BodyHash(how), Answer::BodyHash(hash)) => self.known.body_hashes.push((*how, hash)),
             (Question::Directory(Whom::Sender), Answer::Directory(answers)) if answers.len() == 1 => {
                 self.known.sender = answers.first().copied();
             }

@@ -76,6 +76,17 @@ pub enum Drop {
 pub enum Beside {
     /// A new mail.
     Send(Box<NewMail>),
+    /// A new mail, unless one of that key was sent for this user not long ago.
+    SendOnce {
+        /// Who sends it.
+        user: Mailbox,
+        /// What it is remembered by.
+        key: [u8; 32],
+        /// For how many days none is sent again.
+        days: u64,
+        /// The mail.
+        new: Box<NewMail>,
+    },
     /// A copy for a repository; the recipients go on.
     Copy {
         /// Whose.

@@ -6,6 +6,7 @@
 pub mod body;
 pub mod compose;
 pub mod container;
+pub mod dkim;
 pub mod edit;
 pub mod effect;
 pub mod header;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::dkim::{BodyHash, Canonicalization};
 use crate::directory;
 use crate::mail::Domain;
 
@@ -16,6 +17,8 @@ pub enum Question {
         /// Where there are more, the answer is [`Answer::TooBig`].
         most: usize,
     },
+    /// The hash of the body as it came, without stuffed dots (RFC 6376 §3.7).
+    BodyHash(Canonicalization),
     /// What the directory says of them; see [`super::container::Walk::whom`].
     Directory(Whom),
     /// What the rewrite table makes of them.
@@ -64,6 +67,8 @@ pub enum Answer {
     Content(Rc<[u8]>),
     /// To [`Question::Header`] and [`Question::Content`] where there is more than is wanted.
     TooBig,
+    /// To [`Question::BodyHash`].
+    BodyHash(BodyHash),
     /// To [`Question::Directory`].
     Directory(Vec<directory::Place>),
     /// To [`Question::Rewrite`].

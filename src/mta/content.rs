@@ -4,6 +4,7 @@ use std::io;
 
 use crate::io::Machine;
 use crate::mail::Mailbox;
+use crate::mailet::dkim::{BodyHash, BodyHasher, Canonicalization};
 use crate::mailet::edit::Edits;
 use crate::mailet::header;
 use crate::mailet::mail::Body;
@@ -47,6 +48,23 @@ pub async fn whole<M: Machine>(spool: &Spool<M>, stored: &Stored, most: usize) -
     };
     spool.read_content(stored, push).await?;
     Ok(Some(content))
+}
+
+/// The hash of the body as it came, without stuffed dots (RFC 6376 §3.7).
+pub async fn body_hash<M: Machine>(spool: &Spool<M>, stored: &Stored, how: Canonicalization) -> io::Result<BodyHash> {
+    let (mut hasher, mut unstuffing, mut buffer) = (BodyHasher::new(how), Unstuffing::of(stored), Vec::new());
+    // The empty line between the two is not of the body.
+    let mut between: &[u8] = b"\r\n";
+    let push = async |slice: &[u8]| {
+        buffer.clear();
+        unstuffing.push(slice, &mut buffer);
+        let skipped = between.iter().zip(&buffer).take_while(|(one, other)| one == other).count();
+        between = if skipped == buffer.len() { between.get(skipped..).unwrap_or_default() } else { &[] };
+        hasher.push(buffer.get(skipped..).unwrap_or_default());
+        Ok(())
+    };
+    spool.read_range(stored, stored.message.content.header_octets..u64::MAX, push).await?;
+    Ok(hasher.finish())
 }
 
 /// Hands the content to `each` in the form of the wire in which it is in the spool, its header changed. Where nothing is

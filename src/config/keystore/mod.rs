@@ -155,6 +155,20 @@ pub fn contents(octets: &[u8], secret: &str) -> Result<Contents, Flaw> {
     }
 }
 
+/// The first private key in a PEM text.
+///
+/// # Errors
+///
+/// What is none, another passphrase, and kinds that are not read.
+pub fn private_key_of(text: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static>, Flaw> {
+    pem::private_key(text, passphrase)
+}
+
+/// Reads a file of at most [`OCTETS_MAX`] octets.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    read(path)
+}
+
 /// Reads a file of a bounded size.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read;

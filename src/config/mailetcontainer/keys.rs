@@ -87,6 +87,15 @@ pub const TO_SENDER_DOMAIN_REPOSITORY: &[Key] = &[
     key("allowRepositoryCreation").checked(boolean).meaningless("a repository is there as soon as it has a mail"),
 ];
 
+/// `DKIMSign`.
+pub const DKIM_SIGN: &[Key] = &[
+    key("signatureTemplate"),
+    key("privateKeyFilepath"),
+    key("privateKey"),
+    key("privateKeyPassword"),
+    key("forceCRLF").checked(boolean).default("true").meaningless("lines of mail end with CR LF here"),
+];
+
 /// `RecipientRewriteTable`.
 pub const REWRITE: &[Key] = &[
     key("errorProcessor").default("error"),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::super::location::Places;
 use super::super::problem::Severity;
 use super::super::section::Section;
 use super::super::value::{self, Expected};
 use super::conditions::words;
-use super::{letters, remote};
+use super::{letters, remote, signing};
 use crate::delivery::settings::{LmtpSettings, RemoteSettings};
 use crate::mailet::edit::Edit;
 use crate::mailet::mailets::{Mailet, attribute, body, deliver, header, repository, rewrite, told};
@@ -22,6 +23,8 @@ pub struct Context<'a> {
     pub remotes: Vec<RemoteSettings>,
     /// The settings of every `LmtpDelivery` so far.
     pub lmtps: Vec<LmtpSettings>,
+    /// Where files are.
+    pub places: Places<'a>,
 }
 
 impl Context<'_> {
@@ -64,6 +67,7 @@ pub fn read(section: &mut Section<'_>, name: &str, context: &mut Context<'_>) ->
         "DSNBounce" => Some(letters::dsn_bounce(section)),
         "Bounce" | "NotifySender" | "NotifyPostmaster" => Some(letters::notify(section, name)),
         "Redirect" | "Resend" | "Forward" => letters::redirect(section, name),
+        "DKIMSign" => signing::dkim_sign(section, context.places),
         "Sieve" => Some(Mailet::Sieve),
         "Identity" | "SplitMail" => Some(Mailet::Identity),
         "MetricsMailet" => Some(Mailet::Told(told::Told::Metric(needed(section, name, "metricName", text)?))),

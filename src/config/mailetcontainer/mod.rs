@@ -6,6 +6,7 @@ use self::mailets::Context;
 use self::names::{MAILETS, MATCHERS, Referring};
 use super::class::{self, Class};
 use super::key::{Key, Standing, key, something};
+use super::location::Places;
 use super::near::nearest;
 use super::problem::Severity;
 use super::problems::Problems;
@@ -26,6 +27,7 @@ mod letters;
 mod mailets;
 pub mod names;
 mod remote;
+mod signing;
 
 /// What `mailetcontainer.xml` says, as it was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +81,13 @@ const GHOST: &str = "ghost";
 
 /// Reads `mailetcontainer.xml`; `None` where the outermost element is another. `domain` is what an address without one is in,
 /// `host` what this host calls itself.
-pub fn read(file: &File, domain: &str, host: &str, problems: &mut Problems) -> Option<ContainerSettings> {
+pub fn read(
+    file: &File,
+    domain: &str,
+    host: &str,
+    places: Places<'_>,
+    problems: &mut Problems,
+) -> Option<ContainerSettings> {
     let mut section = Section::root(file, "mailetcontainer", problems)?;
     let scope = Scope { name: "mailetcontainer", keys: &[KEYS], unknown: Severity::Warning };
     walk(file, &file.root, &scope, section.problems);
@@ -105,7 +113,7 @@ pub fn read(file: &File, domain: &str, host: &str, problems: &mut Problems) -> O
     }
     let elements = section.list("processors", "processor");
     let (states, right) = states(&mut section, &elements);
-    let mut context = Context { states: &states, remotes: Vec::new(), lmtps: Vec::new() };
+    let mut context = Context { states: &states, remotes: Vec::new(), lmtps: Vec::new(), places };
     let processors = elements.iter().map(|element| processor(&mut section, element, &mut context));
     let processors: Vec<Option<Processor>> = processors.collect();
     let Context { remotes, lmtps, .. } = context;

@@ -107,6 +107,7 @@ fn answer(question: &Question, walk: &Walk<'_>) -> Answer {
     match question {
         Question::Header => Answer::Header(b"Subject: s\r\nReceived: a\r\nReceived: b\r\n".as_slice().into()),
         Question::Content { .. } => Answer::Content(b"Subject: s\r\n\r\nbody\r\n".as_slice().into()),
+        Question::BodyHash(how) => Answer::BodyHash(crate::mailet::dkim::body::hash(*how, b"body\r\n")),
         Question::Directory(whom) => Answer::Directory(walk.whom(*whom).map(directory).collect()),
         Question::Rewrite(whom) => Answer::Rewritten(walk.whom(*whom).map(rewrite).collect()),
         Question::Exists(of) => Answer::Exists(of.iter().map(|_| false).collect()),
@@ -146,6 +147,7 @@ fn told(effects: &[Effect]) -> Vec<String> {
             format!("{} -> {end}", list.join(" "))
         }
         Effect::Beside(Beside::Send(new)) => format!("send {:?} from <{}>", new.kind, new.reverse_path),
+        Effect::Beside(Beside::SendOnce { new, .. }) => format!("send once {:?}", new.kind),
         Effect::Beside(Beside::Log(_)) => "log".to_owned(),
         Effect::Beside(Beside::Copy { repository, .. }) => format!("copy to {repository}"),
         Effect::Beside(other) => format!("{other:?}"),

@@ -12,6 +12,7 @@ pub mod redirect;
 pub mod repository;
 pub mod rewrite;
 pub mod sieve;
+pub mod sign;
 pub mod told;
 
 use std::fmt;
@@ -116,6 +117,8 @@ pub enum Mailet {
     Notify(Box<notify::Notify>),
     /// The mail goes to others.
     Redirect(Box<redirect::Redirect>),
+    /// A signature.
+    Sign(sign::Sign),
     /// The users' own scripts.
     Sieve,
     /// The log or the figures are told.
@@ -145,6 +148,7 @@ impl Mailet {
             Mailet::Bounce(bounce) => bounce.serve(&mut run),
             Mailet::Notify(notify) => notify.serve(&mut run),
             Mailet::Redirect(redirect) => redirect.serve(&mut run),
+            Mailet::Sign(sign) => sign.serve(&mut run),
             Mailet::Sieve => sieve::serve(&mut run),
             Mailet::Told(told) => told.serve(&mut run),
             Mailet::Identity | Mailet::NotYet(_) => Ok(Next::On),
@@ -174,6 +178,7 @@ impl fmt::Display for Mailet {
             Mailet::Bounce(bounce) => bounce.fmt(f),
             Mailet::Notify(notify) => notify.fmt(f),
             Mailet::Redirect(redirect) => redirect.fmt(f),
+            Mailet::Sign(sign) => sign.fmt(f),
             Mailet::Sieve => f.write_str("Sieve"),
             Mailet::Told(told) => told.fmt(f),
             Mailet::Identity => f.write_str("Identity"),

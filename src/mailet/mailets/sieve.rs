@@ -5,14 +5,17 @@ use std::rc::Rc;
 use super::notify::{attributes_of_new, next_generation};
 use super::{Next, Run};
 use crate::mail::{Mailbox, ReversePath};
+use crate::mailet::compose::letter::{Letter, Share};
 use crate::mailet::compose::report::{Action as Outcome, Fate, Original, Report};
 use crate::mailet::compose::status::Status;
 use crate::mailet::effect::{Beside, Content, Drop, End, Kind, NewMail};
+use crate::mailet::header::{decoded, first};
 use crate::mailet::mail::Recipient;
 use crate::mailet::matchers::Stop;
 use crate::mailet::question::Question;
 use crate::mailet::sieve::Script;
 use crate::mailet::sieve::run::{Action, Subject};
+use crate::mailet::sieve::vacation::Vacation;
 
 pub(super) fn serve(run: &mut Run<'_>) -> Result<Next, Stop> {
     let Some(scripts) = &run.branch.scripts else {
@@ -73,6 +76,11 @@ fn carry_out(
                 run.beside(Beside::Send(Box::new(new)));
                 answered = true;
             }
+            Action::Vacation(vacation) => {
+                if let Some(answer) = away(&vacation, &recipient, header, run) {
+                    run.beside(answer);
+                }
+            }
             Action::Reject(words) => match rejected(&words, &recipient, header, run) {
                 Some(new) => {
                     run.beside(Beside::Send(Box::new(new)));
@@ -96,6 +104,39 @@ fn carry_out(
         run.beside(Beside::File { recipient: copy, form });
     }
     run.branch.recipients.push(Recipient { folder: first, ..recipient });
+}
+
+/// The answer that a script's `vacation` sends, to the reverse-path and with none of its own (RFC 5230 §5).
+fn away(vacation: &Vacation, recipient: &Recipient, header: &[u8], run: &Run<'_>) -> Option<Beside> {
+    let to = run.facts.reverse_path.mailbox()?;
+    let of = decoded(header, "Subject").unwrap_or_default();
+    let letter = Letter {
+        of: run.facts.id,
+        seed: run.facts.seed.wrapping_add(run.effects.len() as u64),
+        now: run.facts.now,
+        host: &run.pipeline.host,
+        from: vacation.from.as_ref().unwrap_or(&recipient.mailbox),
+        to: to.to_string(),
+        reply_to: None,
+        subject: vacation.subject.clone().unwrap_or_else(|| format!("Auto: {of}")),
+        in_reply_to: first(header, "Message-ID"),
+        automatic: true,
+        text: vacation.reason.clone(),
+        inline: Share::None,
+        attachment: Share::None,
+        error: None,
+        header,
+        form: run.branch.form.clone(),
+    };
+    let new = NewMail {
+        reverse_path: ReversePath::Null,
+        recipients: vec![to.clone()],
+        content: Content::Pieces(letter.compose()),
+        attributes: attributes_of_new(&run.branch.attributes),
+        kind: Kind::Notice,
+    };
+    let user = recipient.mailbox.clone();
+    Some(Beside::SendOnce { user, key: vacation.key(to), days: vacation.days, new: Box::new(new) })
 }
 
 fn inbox_or(folder: String) -> Option<Box<str>> {

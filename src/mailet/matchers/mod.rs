@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
+use super::dkim::{BodyHash, Canonicalization};
 use super::mail::{Attributes, Body, Facts, Form, Recipient};
 use super::question::{Question, Rewritten};
 use crate::directory;
@@ -105,6 +106,8 @@ pub struct Known {
     pub header: Option<Rc<[u8]>>,
     /// The content as it came; or that there is too much of it.
     pub content: Option<Result<Rc<[u8]>, TooBig>>,
+    /// Hashes of the body as it came.
+    pub body_hashes: Vec<(Canonicalization, BodyHash)>,
     /// What the directory says of the sender.
     pub sender: Option<directory::Place>,
     /// What the rewrite table makes of the sender.

@@ -34,6 +34,7 @@ fn told(matcher: &Matcher) -> String {
     };
     let body = "--b\r\n\r\ntext\r\n--b\r\nContent-Disposition: attachment; filename=A.EXE\r\n\r\nx\r\n--b--\r\n";
     let known = Known {
+        body_hashes: Vec::new(),
         header: Some(Rc::from(HEADER.as_bytes())),
         content: Some(Ok(Rc::from(format!("{HEADER}\r\n{body}").as_bytes()))),
         sender: Some(Whose::Nobody),

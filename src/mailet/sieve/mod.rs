@@ -1,4 +1,4 @@
-//! Sieve (RFC 5228): the base language with `fileinto`, `reject` (RFC 5429 §2.2) and `envelope`.
+//! Sieve (RFC 5228): the base language with `fileinto`, `reject` (RFC 5429 §2.2), `envelope` and `vacation` (RFC 5230).
 //!
 //! A script is read once into a [`Script`] and run against a mail. Both are total and bounded: a script cannot loop, and
 //! looks at a header as often as it has tests.
@@ -6,6 +6,7 @@
 pub mod lexer;
 pub mod reader;
 pub mod run;
+pub mod vacation;
 
 use super::pattern::PATTERN_MAX;
 
@@ -47,6 +48,7 @@ enum Command {
     Redirect(String),
     FileInto(String),
     Reject(String),
+    Vacation(vacation::Vacation),
 }
 
 /// A test.

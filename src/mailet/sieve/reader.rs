@@ -1,11 +1,13 @@
 //! A script read into commands and tests (RFC 5228 §3, §4, §5). What is not known is an error, as §2.10.5 asks.
 
 use super::lexer::{Token, Word, words};
+use super::vacation::{DAYS, DAYS_MAX, Vacation};
 use super::{AddressPart, Command, FOLDER_MAX, How, Matching, NESTING_MAX, Script, SieveError, Test};
 use crate::mail::Mailbox;
 
 /// What `require` may name.
-const EXTENSIONS: [&str; 5] = ["fileinto", "reject", "envelope", "comparator-i;octet", "comparator-i;ascii-casemap"];
+const EXTENSIONS: [&str; 6] =
+    ["fileinto", "reject", "envelope", "vacation", "comparator-i;octet", "comparator-i;ascii-casemap"];
 
 impl Script {
     /// Reads a script.
@@ -133,12 +135,42 @@ impl Reader {
                 self.needs("reject")?;
                 Command::Reject(self.text()?)
             }
+            "vacation" => {
+                self.needs("vacation")?;
+                Command::Vacation(self.vacation()?)
+            }
             "elsif" | "else" => return self.wrong(format!("{name} has no if before it")),
             "require" => return self.wrong("require comes before all other commands"),
             _ => return self.wrong(format!("there is no command {name:?} here")),
         };
         self.mark(';')?;
         Ok(command)
+    }
+
+    fn vacation(&mut self) -> Result<Vacation, SieveError> {
+        let (mut days, mut subject, mut from, mut addresses, mut handle) = (DAYS, None, None, Vec::new(), None);
+        while let Some(Word::Tag(tag)) = self.peek().cloned() {
+            self.at += 1;
+            match tag.as_str() {
+                "days" => match self.next() {
+                    // RFC 5230 §4.1: 0 is taken as the least there is.
+                    Some(Word::Number(number)) => days = number.clamp(1, DAYS_MAX),
+                    _ => return self.wrong(":days wants a number"),
+                },
+                "subject" => subject = Some(self.text()?),
+                "from" => {
+                    let text = self.text()?;
+                    match Mailbox::parse(&text) {
+                        Ok(mailbox) => from = Some(mailbox),
+                        Err(error) => return self.wrong(format!("{text:?}: {error}")),
+                    }
+                }
+                "addresses" => addresses = self.texts()?,
+                "handle" => handle = Some(self.text()?),
+                _ => return self.wrong(format!("there is no :{tag} here")),
+            }
+        }
+        Ok(Vacation { days, subject, from, addresses, handle, reason: self.text()? })
     }
 
     fn branches(&mut self, depth: usize) -> Result<Command, SieveError> {

@@ -1,6 +1,7 @@
 //! A script run against a mail (RFC 5228 §2.10).
 
 use super::super::header::{addresses, all, decode_words, fields};
+use super::vacation::Vacation;
 use super::{ACTIONS_MAX, AddressPart, Command, How, REDIRECTS_MAX, Script, Test};
 use crate::mail::{Mailbox, ReversePath};
 
@@ -28,6 +29,8 @@ pub enum Action {
     Redirect(Mailbox),
     /// Back to the sender, with these words.
     Reject(String),
+    /// The sender hears this, once in a while.
+    Vacation(Vacation),
 }
 
 /// A run that cannot be carried out: the mail is kept, as RFC 5228 §2.10.6 asks.
@@ -39,6 +42,9 @@ pub enum RunError {
     /// `reject` beside another action (RFC 5429 §2.4).
     #[error("the script rejects the mail and does something else with it too")]
     RejectAndMore,
+    /// `vacation` twice (RFC 5230 §4.7).
+    #[error("the script answers the mail twice")]
+    TwoVacations,
 }
 
 struct Run<'a> {
@@ -96,8 +102,20 @@ impl Run<'_> {
             }
             Command::FileInto(folder) => self.act(Action::FileInto(folder.clone())),
             Command::Reject(words) => self.act(Action::Reject(words.clone())),
+            Command::Vacation(vacation) => self.vacation(vacation),
         }
         self.failed.is_none()
+    }
+
+    /// It takes nothing from what becomes of the mail (RFC 5230 §4.7).
+    fn vacation(&mut self, vacation: &Vacation) {
+        if self.actions.iter().any(|action| matches!(action, Action::Vacation(_))) {
+            self.failed = Some(RunError::TwoVacations);
+        } else if vacation.answers(&self.subject) {
+            let implicit_keep = self.implicit_keep;
+            self.act(Action::Vacation(vacation.clone()));
+            self.implicit_keep = implicit_keep;
+        }
     }
 
     /// What is asked for twice is done once (RFC 5228 §2.10.3).

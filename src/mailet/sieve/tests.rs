@@ -61,6 +61,69 @@ fn actions_are_collected_and_keep_is_implied() {
     assert_eq!(run(script), Ok(vec![Action::Reject("No.\r\n.\r\n".to_owned())]));
 }
 
+fn vacation(script: &str, header: &str, from: &str) -> Vec<Action> {
+    let script =
+        Script::parse(&format!("require \"vacation\"; {script}")).unwrap_or_else(|error| panic!("{script}: {error}"));
+    let from = ReversePath::parse(from, "example.org").expect("a path");
+    let to = Mailbox::parse("you@example.com").expect("a mailbox");
+    script.run(Subject { header: header.as_bytes(), size: 1, from: &from, to: &to }).expect("it runs")
+}
+
+#[test]
+fn a_person_is_answered_and_the_mail_is_kept() {
+    let actions =
+        vacation("vacation :days 3 :subject \"Away\" \"I am.\";", "To: You <YOU@example.com>\r\n", "a@example.org");
+    let [Action::Vacation(answer), Action::Keep] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!((answer.days, answer.subject.as_deref(), answer.reason.as_str()), (3, Some("Away"), "I am."));
+    let actions = vacation("vacation \"x\"; discard;", "Cc: a@b.c, you@example.com\r\n", "a@example.org");
+    assert!(matches!(actions.as_slice(), [Action::Vacation(_)]), "{actions:?}");
+    let other = "vacation :days 0 :addresses [\"me@example.net\"] :handle \"h\" \"x\";";
+    let actions = vacation(other, "Resent-To: me@example.net\r\n", "a@example.org");
+    assert!(matches!(actions.as_slice(), [Action::Vacation(answer), _] if answer.days == 1), "{actions:?}");
+    let twice = Script::parse("require \"vacation\"; vacation \"a\"; vacation \"b\";").expect("a script");
+    let (from, to) =
+        (ReversePath::parse("a@b.c", "").expect("a path"), Mailbox::parse("you@example.com").expect("a mailbox"));
+    let subject = Subject { header: b"To: you@example.com\r\n", size: 1, from: &from, to: &to };
+    assert_eq!(twice.run(subject), Err(RunError::TwoVacations));
+}
+
+#[test]
+fn no_machine_no_list_and_no_stranger_is_answered() {
+    let to = "To: you@example.com\r\n";
+    for (more, from) in [
+        ("", ""),
+        ("", "MAILER-DAEMON@example.org"),
+        ("", "owner-list@example.org"),
+        ("", "list-request@example.org"),
+        ("", "you@example.com"),
+        ("Auto-Submitted: auto-replied\r\n", "a@example.org"),
+        ("Auto-Submitted: auto-generated; x=y\r\n", "a@example.org"),
+        ("List-Id: <a.example.org>\r\n", "a@example.org"),
+        ("Precedence: Bulk\r\n", "a@example.org"),
+    ] {
+        assert_eq!(vacation("vacation \"x\";", &format!("{more}{to}"), from), [Action::Keep], "{more} {from}");
+    }
+    assert_eq!(vacation("vacation \"x\";", "To: someone@example.com\r\n", "a@example.org"), [Action::Keep]);
+    let person = vacation("vacation \"x\";", &format!("Auto-Submitted: no\r\n{to}"), "a@example.org");
+    assert_eq!(person.len(), 2);
+}
+
+#[test]
+fn answers_are_told_apart_by_whom_and_by_what() {
+    let key = |script: &str, from: &str| match vacation(script, "To: you@example.com\r\n", from).as_slice() {
+        [Action::Vacation(answer), _] => answer.key(&Mailbox::parse(from).expect("a mailbox")),
+        other => panic!("{other:?}"),
+    };
+    let one = key("vacation \"x\";", "a@example.org");
+    assert_eq!(one, key("vacation :days 9 \"x\";", "A@example.org"));
+    assert_ne!(one, key("vacation \"y\";", "a@example.org"));
+    assert_ne!(one, key("vacation \"x\";", "b@example.org"));
+    assert_eq!(
+        key("vacation :handle \"h\" \"x\";", "a@example.org"),
+        key("vacation :handle \"h\" \"y\";", "a@example.org")
+    );
+}
+
 #[test]
 fn what_goes_too_far_is_refused() {
     assert_eq!(run("require \"reject\"; keep; reject \"no\";"), Err(RunError::RejectAndMore));
@@ -75,7 +138,11 @@ fn what_is_wrong_is_told_with_its_line() {
     for (script, line, what) in [
         ("keep", 1, "a ; is missing"),
         ("\nkeep;\nfoo;", 3, "there is no command \"foo\" here"),
-        ("require \"vacation\";", 1, "there is no extension \"vacation\" here"),
+        ("require \"variables\";", 1, "there is no extension \"variables\" here"),
+        ("vacation \"a\";", 1, "vacation is used without require"),
+        ("require \"vacation\"; vacation :mime \"a\";", 1, "there is no :mime here"),
+        ("require \"vacation\"; vacation :days \"a\";", 1, ":days wants a number"),
+        ("require \"vacation\"; vacation :from \"a\" \"b\";", 1, "\"a\": the address has no domain"),
         ("fileinto \"a\";", 1, "fileinto is used without require"),
         ("keep; require \"fileinto\";", 1, "require comes before all other commands"),
         ("if true { keep;", 1, "a } is missing"),

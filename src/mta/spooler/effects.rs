@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::super::content;
 use super::children::Child;
@@ -15,11 +16,16 @@ use super::mailbox::Copy;
 use super::{Attempt, Fate, Purpose, Resolved};
 use crate::delivery::Delivered;
 use crate::delivery::repository::label::{Attribute, Label};
+use crate::directory::user_of;
 use crate::io::Machine;
+use crate::mail::Mailbox;
 use crate::mailet::container::Container;
 use crate::mailet::effect::{Beside, Drop, Effect, End, Left, NewMail};
 use crate::mailet::mail::{Form, Recipient, Value};
 use crate::spool::{Outcome, OutcomeResult};
+
+/// What the days of an answer are counted in.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Recipients that come to the same end.
 pub(super) struct Ending {
@@ -28,12 +34,21 @@ pub(super) struct Ending {
     pub left: Left,
 }
 
+/// A mail that is sent unless one like it was, not long ago.
+struct Once {
+    user: Mailbox,
+    key: [u8; 32],
+    days: u64,
+    new: NewMail,
+}
+
 /// What a walk says, sorted by when it is done.
 pub(super) struct Ends {
     error_repository: Rc<str>,
     copies: Vec<(Vec<Recipient>, Form, Rc<str>)>,
     files: Vec<(Recipient, Form)>,
     sends: Vec<NewMail>,
+    once: Vec<Once>,
     kept: Vec<(Ending, Rc<str>)>,
     dropped: Vec<(Ending, Drop)>,
     mailboxes: Vec<Ending>,
@@ -64,13 +79,14 @@ impl Ends {
     pub fn of(container: &Container, effects: Vec<Effect>) -> Ends {
         let is_single = effects.len() == 1;
         let error_repository = Rc::from(&*container.pipeline().error_repository);
-        let (copies, files, sends, kept, dropped) = Default::default();
+        let (copies, files, sends, once, kept, dropped) = Default::default();
         let (mailboxes, remotes, lmtps, again, told) = Default::default();
         let mut ends = Ends {
             error_repository,
             copies,
             files,
             sends,
+            once,
             kept,
             dropped,
             mailboxes,
@@ -87,6 +103,9 @@ impl Ends {
                 }
                 Effect::Beside(Beside::File { recipient, form }) => ends.files.push((recipient, form)),
                 Effect::Beside(Beside::Send(new)) => ends.sends.push(*new),
+                Effect::Beside(Beside::SendOnce { user, key, days, new }) => {
+                    ends.once.push(Once { user, key, days, new: *new });
+                }
                 Effect::Beside(told) => ends.told.push(told),
                 Effect::End { recipients, form, end, left } => {
                     let ending = Ending { recipients, form, left };
@@ -121,6 +140,19 @@ impl Ends {
         self.tell(attempt);
         for new in &self.sends {
             if let Err(error) = attempt.send(new).await {
+                return open.put_all_off(attempt, &error);
+            }
+            open.sent = true;
+        }
+        for Once { user, key, days, new } in &self.once {
+            let time = DAY.saturating_mul(u32::try_from(*days).unwrap_or(u32::MAX));
+            let claimed = attempt.spooler.maildirs.claim_answer(&user_of(user), key, time).await;
+            let sent = match claimed {
+                Ok(true) => attempt.send(new).await.map(drop),
+                Ok(false) => continue,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = sent {
                 return open.put_all_off(attempt, &error);
             }
             open.sent = true;
@@ -172,7 +204,7 @@ impl Ends {
             match told {
                 Beside::Log(line) => attempt.note_mailet(line),
                 Beside::Count(metric) => attempt.spooler.settings.metrics.count(metric),
-                Beside::Send(_) | Beside::Copy { .. } | Beside::File { .. } => {}
+                Beside::Send(_) | Beside::SendOnce { .. } | Beside::Copy { .. } | Beside::File { .. } => {}
             }
         }
     }

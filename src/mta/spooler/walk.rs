@@ -120,6 +120,10 @@ impl<M: Machine> Attempt<'_, M> {
                     Err(error) => unread(error),
                 }
             }
+            Question::BodyHash(how) => match content::body_hash(&spooler.spool, stored, *how).await {
+                Ok(hash) => Answer::BodyHash(hash),
+                Err(error) => unread(error),
+            },
             Question::Directory(whom) => self
                 .of_each(walk, *whom, |known| match known {
                     Known::User => directory::Place::User,
