@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::wire::{Sending, Stands, ToWire};
 use crate::io::deadline::{Deadline, Deadlines};
-use crate::io::tls::Transport;
+use crate::io::tls::{ClientTls, Transport};
 use crate::io::{Machine, Peer, Stream};
 use crate::smtp::client::transaction::{Fate, Transaction, Unfit, Why};
 use crate::smtp::client::{self, ClientSession, Next, Step};
@@ -34,6 +34,8 @@ pub struct Way {
     pub from: Option<IpAddr>,
     /// How the session is held.
     pub session: client::Settings,
+    /// How TLS is begun, where the session says so or is under it from the first octet.
+    pub tls: Option<ClientTls>,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
     /// How long one reply may take, and the server to take some of what it is sent. The reply to content may take ten thirds of
@@ -112,8 +114,17 @@ impl<M: Machine> Connection<M> {
         let line = Line { stream, deadline, timeout: way.timeout, unreadable: false };
         let session = ClientSession::new(way.session.clone());
         let mut connection = Connection { machine, line, session, content_begun: false };
+        if way.session.secured {
+            connection.secure(way).await?;
+        }
         let first = Step { send: Vec::new(), next: Next::Receive };
-        match connection.obey(first, &mut NoContent).await {
+        let mut next = connection.obey(first, &mut NoContent).await;
+        if next == Next::StartTls {
+            connection.secure(way).await?;
+            let step = connection.session.secured();
+            next = connection.obey(step, &mut NoContent).await;
+        }
+        match next {
             Next::Ready => Ok(connection),
             Next::Close(why) => {
                 let text = why.map_or_else(|| "4.4.2 the host says goodbye".into(), |why| why.to_string());
@@ -121,6 +132,27 @@ impl<M: Machine> Connection<M> {
             }
             _ => Err(Trouble::found("4.5.0 the host does not speak the protocol")),
         }
+    }
+
+    /// Does the handshake of TLS.
+    async fn secure(&mut self, way: &Way) -> Result<(), Trouble> {
+        let trouble = |text: String| Trouble { text: text.into(), in_handshake: true };
+        let Some(tls) = &way.tls else {
+            return Err(trouble("4.7.5 nobody is known who could vouch for the host".into()));
+        };
+        let Line { stream, deadline, timeout, .. } = &mut self.line;
+        stream.begin_tls_as_client(tls).map_err(|error| trouble(format!("4.7.5 TLS: {error}")))?;
+        let until = self.machine.now() + *timeout;
+        match deadline.within(until, poll_fn(|context| stream.poll_handshake(context))).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(trouble(format!("4.7.5 TLS: {error}"))),
+            None => Err(trouble("4.7.5 TLS: the host does not answer".into())),
+        }
+    }
+
+    /// What the connection is secured with.
+    pub fn secured_with(&self) -> Option<crate::mail::Tls> {
+        self.line.stream.secured_with()
     }
 
     /// Sends one mail. Every recipient has a fate afterwards, whatever happens.

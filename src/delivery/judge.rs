@@ -100,11 +100,11 @@ pub fn judge(heard: &Heard, attempts: u32, terms: Terms<'_>) -> Sentence {
     }
 }
 
-/// Whether a sender is warned now that the attempt after `attempts` failures has failed as well: at one attempt alone, the first
-/// that comes so late by the schedule.
-pub fn warns(schedule: &Schedule, attempts: u32) -> bool {
-    let before = attempts.checked_sub(1).map_or(Duration::ZERO, |before| schedule.elapsed(before));
-    before < WARNED_AFTER && schedule.elapsed(attempts) >= WARNED_AFTER
+/// Whether a sender is warned `after` so long now that the attempt after `attempts` failures has failed as well: at one attempt
+/// alone, the first that comes so late by the schedule.
+pub fn warns(schedule: &Schedule, attempts: u32, after: Duration) -> bool {
+    let before = attempts.checked_sub(1).is_some_and(|before| schedule.elapsed(before) >= after);
+    !before && schedule.elapsed(attempts) >= after
 }
 
 /// Whether a server said no to a recipient because there were enough of them already (RFC 5321 §4.5.3.1.10): it may be asked
@@ -184,7 +184,7 @@ mod tests {
             let schedule = schedule(&waits);
             let (mut now, mut attempts, mut warnings) = (0, 0, 0);
             loop {
-                warnings += u32::from(warns(&schedule, attempts));
+                warnings += u32::from(warns(&schedule, attempts, WARNED_AFTER));
                 let terms = Terms { schedule: &schedule, dns_retries: 0, now, expires: None };
                 match judge(&Heard::Later("451".into()), attempts, terms) {
                     Sentence::Again { at, attempts: failed } => {

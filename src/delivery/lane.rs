@@ -14,6 +14,9 @@ pub const CONNECTIONS_MAX: u32 = 20;
 /// Connections that a lane begins with; one more with every mail that goes through.
 const CONNECTIONS_FIRST: u32 = 2;
 
+/// How long no further connection is tried where a host would have no more.
+const CROWDED: Duration = Duration::from_secs(60);
+
 /// Connections in a row that are lost in the middle of a mail before the destination counts as not reached.
 const LOST_MAX: u32 = 3;
 
@@ -28,7 +31,11 @@ pub struct Lane<T> {
     /// Those who work on it, and those of them who have nothing to do.
     workers: u32,
     idle: u32,
+    /// Connections that are open.
+    lines: u32,
     allowed: u32,
+    /// Until when no more are allowed than there are: the host would have no more.
+    crowded: Duration,
     lost: u32,
     failures: u32,
     /// Delays between attempts at one mail: leaving a destination alone for longer would make them longer.
@@ -96,7 +103,8 @@ impl<T> Lane<T> {
     /// Nothing waits.
     pub fn new(bounds: Bounds) -> Lane<T> {
         let (waiting, shut) = (VecDeque::new(), None);
-        Lane { waiting, workers: 0, idle: 0, allowed: CONNECTIONS_FIRST, lost: 0, failures: 0, bounds, shut }
+        let (workers, idle, lines, lost, failures, crowded) = Default::default();
+        Lane { waiting, workers, idle, lines, allowed: CONNECTIONS_FIRST, crowded, lost, failures, bounds, shut }
     }
 
     /// One more waits.
@@ -145,6 +153,22 @@ impl<T> Lane<T> {
         self.workers = self.workers.saturating_sub(1);
     }
 
+    /// A connection came about, or is over.
+    pub fn is_connected(&mut self, connected: bool) {
+        self.lines = if connected { self.lines + 1 } else { self.lines.saturating_sub(1) };
+    }
+
+    /// Connections that are open.
+    pub fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// One more connection did not come about while others are open: the host would have no more for now.
+    pub fn has_enough(&mut self, now: Duration) {
+        self.allowed = self.lines.max(1);
+        self.crowded = now + CROWDED;
+    }
+
     /// Whether nothing is known of the destination that is worth keeping.
     pub fn is_over(&self, now: Duration) -> bool {
         let forgotten = self.shut.as_ref().is_none_or(|shut| now >= shut.until + self.bounds.longest);
@@ -176,8 +200,10 @@ impl<T> Lane<T> {
     }
 
     /// A mail went through: whatever became of it, the destination is there.
-    pub fn went_through(&mut self) {
-        self.allowed = (self.allowed + 1).min(CONNECTIONS_MAX);
+    pub fn went_through(&mut self, now: Duration) {
+        if now >= self.crowded {
+            self.allowed = (self.allowed + 1).min(CONNECTIONS_MAX);
+        }
         (self.failures, self.lost, self.shut) = (0, 0, None);
     }
 
@@ -236,7 +262,7 @@ mod tests {
         };
         let times: Vec<_> = (0..6).map(|_| shut_for(&mut lane)).collect();
         assert_eq!(times, [5, 10, 20, 40, 60, 60]);
-        lane.went_through();
+        lane.went_through(seconds(1000));
         assert!(!lane.is_shut(seconds(1000)));
         assert_eq!(shut_for(&mut lane), 5);
         let of = |shortest, longest| Bounds::of(Some(seconds(shortest)), Some(seconds(longest)));
@@ -257,9 +283,9 @@ mod tests {
             lane.workers()
         };
         assert_eq!(hire(&mut lane), 2);
-        lane.went_through();
+        lane.went_through(now);
         assert_eq!(hire(&mut lane), 3);
-        (0..50).for_each(|_| lane.went_through());
+        (0..50).for_each(|_| lane.went_through(now));
         assert_eq!(hire(&mut lane), CONNECTIONS_MAX);
         lane.ended();
         lane.is_idle(true);
@@ -272,6 +298,25 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_would_have_no_more_connections_is_not_asked_for_more() {
+        let mut lane: Lane<u32> = Lane::new(BOUNDS);
+        (0..100).for_each(|one| lane.enter(one));
+        (0..10).for_each(|_| lane.went_through(seconds(0)));
+        for _ in 0..3 {
+            lane.began();
+            lane.is_connected(true);
+        }
+        assert!(lane.wants_worker(seconds(1)));
+        lane.has_enough(seconds(1));
+        lane.went_through(seconds(2));
+        assert!(!lane.wants_worker(seconds(2)) && !lane.is_shut(seconds(2)));
+        lane.went_through(seconds(61));
+        assert!(lane.wants_worker(seconds(61)));
+        lane.is_connected(false);
+        assert_eq!(lane.lines(), 2);
+    }
+
+    #[test]
     fn connections_that_are_lost_again_and_again_are_none() {
         let mut lane: Lane<u8> = Lane::new(BOUNDS);
         let lose = |lane: &mut Lane<u8>| {
@@ -279,7 +324,7 @@ mod tests {
             lane.is_shut(seconds(1))
         };
         assert!(!lose(&mut lane) && !lose(&mut lane));
-        lane.went_through();
+        lane.went_through(seconds(1));
         assert!(!lose(&mut lane) && !lose(&mut lane) && lose(&mut lane));
     }
 
@@ -319,7 +364,7 @@ mod tests {
                             }
                         }
                     }
-                    Event::Reached(true) => lane.went_through(),
+                    Event::Reached(true) => lane.went_through(now),
                     Event::Reached(false) => {
                         failed_at.push(now);
                         lane.not_reached(now, now, finding());

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::figures::SpoolState;
+use super::outgoing::Outgoing;
 use super::reprocess::{Taken, reprocess};
 use crate::control::admin::errands::Reprocess;
 use crate::control::admin::errands::{Query, Reply};
@@ -21,6 +22,8 @@ const PAGE: usize = 64;
 pub struct Office<M: Machine> {
     /// Each with its directory.
     pub spools: Vec<(String, Spool<M>)>,
+    /// What leaves them.
+    pub outgoings: Vec<Outgoing<M>>,
     /// What operators do is written down.
     pub journal: Rc<Journal>,
     /// For the time of that.
@@ -107,6 +110,10 @@ impl<M: Machine> Office<M> {
     }
 
     async fn change(&self, spool: &Spool<M>, id: MessageId, change: Change) -> Result<(), Undone> {
+        // What waits for its turn in a lane waits in the spool from now on.
+        if matches!(change, Change::Hold(true) | Change::Remove) {
+            self.outgoings.iter().for_each(|outgoing| outgoing.withdraw(id));
+        }
         let what = match change {
             Change::Hold(held) => {
                 spool.hold(id, held).await?;
@@ -117,6 +124,7 @@ impl<M: Machine> Office<M> {
                 "removed"
             }
             Change::Flush => {
+                self.outgoings.iter().for_each(Outgoing::flush);
                 spool.flush(id)?;
                 "flushed"
             }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::outgoing;
 use crate::spool;
 
 /// The figures of one shard, up to a pulse old. Each stands alone.
@@ -16,6 +17,7 @@ pub struct Figures {
     octets: AtomicU64,
     slowest_write: AtomicU64,
     spool: AtomicU64,
+    outgoing: [AtomicU64; 7],
 }
 
 /// The figures at one moment.
@@ -39,6 +41,8 @@ pub struct Snapshot {
     pub slowest_write: u64,
     /// What it takes.
     pub spool: SpoolState,
+    /// What leaves.
+    pub outgoing: outgoing::Figures,
 }
 
 /// What a spool takes.
@@ -88,6 +92,9 @@ impl Figures {
         self.octets.store(now.octets, Ordering::Relaxed);
         self.slowest_write.store(now.slowest_write, Ordering::Relaxed);
         self.spool.store(now.spool as u64, Ordering::Relaxed);
+        for (own, now) in self.outgoing.iter().zip(now.outgoing.numbers()) {
+            own.store(now, Ordering::Relaxed);
+        }
     }
 
     /// Reads all of them.
@@ -101,6 +108,9 @@ impl Figures {
             free_segments: self.free_segments.load(Ordering::Relaxed),
             octets: self.octets.load(Ordering::Relaxed),
             slowest_write: self.slowest_write.load(Ordering::Relaxed),
+            outgoing: outgoing::Figures::of_numbers(std::array::from_fn(|place| {
+                self.outgoing[place].load(Ordering::Relaxed)
+            })),
             spool: SpoolState::ALL[(self.spool.load(Ordering::Relaxed) as usize).min(2)],
         }
     }

@@ -284,6 +284,7 @@ fn start_shard(
         adopted: adopted.into_iter().map(|log| directories.spool.join(log_name(log))).collect(),
         spool: common.spool.clone(),
         spooler: common.spooler.clone(),
+        outgoing: common.outgoing.clone(),
         mail: directories.mail.clone(),
         repositories: ringpost.repositories.clone(),
         host: common.host.clone(),

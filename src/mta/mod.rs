@@ -25,6 +25,7 @@ mod input;
 pub mod journey;
 pub mod login;
 mod names;
+pub mod outgoing;
 pub mod pace;
 pub mod patience;
 pub mod placement;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::figures::{Figures, SpoolState};
+use super::outgoing;
 use super::spooler;
 use crate::control::status::Request;
 use crate::io::vitals::Vitals;
@@ -77,6 +78,21 @@ impl Report {
         for (name, count) in counted {
             let _ = writeln!(text, "  {name}  {count}");
         }
+        let leaving = |figures: &outgoing::Figures| *figures != outgoing::Figures::default();
+        if self.shards.iter().any(|shard| leaving(&shard.figures.get().outgoing)) {
+            let _ = writeln!(
+                text,
+                "\n  shard       sent   deferred    bounced  connections    waiting  destinations  left alone"
+            );
+            for (number, shard) in self.shards.iter().enumerate() {
+                let of = shard.figures.get().outgoing;
+                let _ = writeln!(
+                    text,
+                    "  {number:>5} {:>10} {:>10} {:>10} {:>12} {:>10} {:>13} {:>11}",
+                    of.sent, of.deferred, of.bounced, of.connections, of.waiting, of.destinations, of.unreachable
+                );
+            }
+        }
         text
     }
 
@@ -102,7 +118,8 @@ impl ShardReport {
         format!(
             "{{\"shard\":{number},\"cpu\":{},\"connections\":{},\"accepted\":{},\"delivered\":{},\"deferred\":{},\"waiting\":{},\
              \"in_flight\":{},\"pokes\":{},\"panics\":{},\"spool\":\"{}\",\"spool_closed\":{},\
-             \"segments\":{},\"free_segments\":{},\"spool_octets\":{},\"slowest_write_us\":{}}}",
+             \"segments\":{},\"free_segments\":{},\"spool_octets\":{},\"slowest_write_us\":{},\
+             \"outgoing\":{{\"sent\":{},\"deferred\":{},\"bounced\":{},\"connections\":{},\"waiting\":{},\"destinations\":{},\"left_alone\":{}}}}}",
             self.cpu,
             vitals.connections(),
             figures.accepted,
@@ -118,6 +135,13 @@ impl ShardReport {
             figures.free_segments,
             figures.octets,
             figures.slowest_write,
+            figures.outgoing.sent,
+            figures.outgoing.deferred,
+            figures.outgoing.bounced,
+            figures.outgoing.connections,
+            figures.outgoing.waiting,
+            figures.outgoing.destinations,
+            figures.outgoing.unreachable,
         )
     }
 }

@@ -17,6 +17,7 @@ use super::errands::Office;
 use super::figures::{Figures, Snapshot, SpoolState};
 use super::gate::Gate;
 use super::login::Logins;
+use super::outgoing::{self, Outgoing};
 use super::pace::Timeouts;
 use super::spooler::{self, Spooler};
 use crate::control::admin::errands::Errands;
@@ -81,6 +82,8 @@ pub struct Plan {
     pub spool: spool::Settings,
     /// How messages are seen through.
     pub spooler: Arc<spooler::Settings>,
+    /// How mail leaves.
+    pub outgoing: Arc<outgoing::Settings>,
     /// Below this the Maildirs are.
     pub mail: PathBuf,
     /// Below this the repositories are.
@@ -145,6 +148,8 @@ struct Shard {
     client: Client,
     /// The own spool's first, then those of adopted logs.
     spoolers: Vec<(Spool<GlommioMachine>, Spooler<GlommioMachine>)>,
+    /// What leaves each of these spools.
+    outgoings: Vec<Outgoing<GlommioMachine>>,
     servers: Vec<ServerPlan>,
     berth: Arc<Berth>,
     news: Arc<Handover<News>>,
@@ -184,7 +189,19 @@ impl Shard {
         let repositories = Repositories::new(machine.clone(), &plan.repositories);
         let directory: Rc<dyn Directory> = Rc::new(client.clone());
         let names: Rc<dyn Names> = Rc::new(NameClient::new(client.clone(), plan.one_address_each));
+        let leaving = |spool: &Spool<GlommioMachine>| {
+            Outgoing::new(outgoing::Parts {
+                machine: machine.clone(),
+                spool: spool.clone(),
+                names: names.clone(),
+                settings: plan.outgoing.clone(),
+                journal: journal.clone(),
+                next_id: next_id.clone(),
+            })
+        };
         let of = |spool: Spool<GlommioMachine>| {
+            let outgoing = leaving(&spool);
+            let leaves = outgoing.clone();
             let spooler = Spooler::new(spooler::Parts {
                 machine: machine.clone(),
                 spool: spool.clone(),
@@ -194,13 +211,13 @@ impl Shard {
                 repositories: repositories.clone(),
                 directory: directory.clone(),
                 names: names.clone(),
-                leave: Rc::new(|_, _| {}),
+                leave: Rc::new(move |id, destination| leaves.enqueue(id, destination)),
                 journal: journal.clone(),
                 next_id: next_id.clone(),
             });
-            (spool, spooler)
+            ((spool, spooler), outgoing)
         };
-        let spoolers: Vec<_> = busy.into_iter().map(of).collect();
+        let (spoolers, outgoings): (Vec<_>, Vec<_>) = busy.into_iter().map(of).unzip();
         let Some((spool, spooler)) = spoolers.first().cloned() else { return Err(io::ErrorKind::NotFound.into()) };
         let core = Rc::new(Core {
             machine,
@@ -221,6 +238,7 @@ impl Shard {
             journal: core.journal.clone(),
             machine: core.machine.clone(),
             repositories,
+            outgoings: outgoings.clone(),
             next_message: Box::new(move || next_id()),
         };
         let (stopping, office) = (Rc::default(), Rc::new(office));
@@ -230,6 +248,7 @@ impl Shard {
             core,
             client,
             spoolers,
+            outgoings,
             servers,
             berth,
             news,
@@ -289,6 +308,7 @@ impl Shard {
     fn spawn_pulse(&self) {
         let (core, client) = (self.core.clone(), self.client.clone());
         let (spoolers, figures, watch) = (self.spoolers.clone(), self.figures.clone(), self.watch.clone());
+        let outgoings = self.outgoings.clone();
         let machine = core.machine.clone();
         machine.spawn_vital(Class::Intake, async move {
             loop {
@@ -296,6 +316,7 @@ impl Shard {
                 core.patience.pulse(core.machine.now());
                 client.tick(core.machine.now());
                 spoolers.iter().for_each(|(spool, _)| spool.pulse());
+                outgoings.iter().for_each(Outgoing::pulse);
                 let spool = core.spool.figures();
                 figures.set(Snapshot {
                     accepted: core.accepted.get(),
@@ -307,6 +328,7 @@ impl Shard {
                     octets: spool.octets,
                     slowest_write: spool.slowest.as_micros() as u64,
                     spool: SpoolState::from(&spool),
+                    outgoing: outgoings.iter().map(Outgoing::figures).sum(),
                 });
                 watch.has_segments(spool.segments + spool.free);
                 if let Some(trouble) = watch.trouble().filter(|_| !spool.closed) {
@@ -340,6 +362,7 @@ impl Shard {
     async fn come_to_rest(&self) {
         let core = &self.core;
         self.spoolers.iter().for_each(|(_, spooler)| spooler.stop());
+        self.outgoings.iter().for_each(Outgoing::stop);
         core.patience.stop();
         let until = core.machine.now() + self.grace;
         while self.is_busy() && core.machine.now() < until {
@@ -357,7 +380,9 @@ impl Shard {
     }
 
     fn is_busy(&self) -> bool {
-        self.core.patience.sessions() > 0 || self.spoolers.iter().any(|(_, spooler)| spooler.under_way() > 0)
+        self.core.patience.sessions() > 0
+            || self.spoolers.iter().any(|(_, spooler)| spooler.under_way() > 0)
+            || self.outgoings.iter().any(|outgoing| outgoing.under_way() > 0)
     }
 }
 

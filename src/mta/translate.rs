@@ -10,6 +10,7 @@ use super::error::{Error, start_error};
 use super::gate::{Gate, PerClient};
 use super::holdings::{Listeners, enabled};
 use super::login::Logins;
+use super::outgoing;
 use super::pace::Timeouts;
 use super::placement::Wish;
 use super::requirements;
@@ -17,7 +18,7 @@ use super::settings::{chain, lmtp_way, session_settings, spooler_settings};
 use super::shard::ServerPlan;
 use super::spooler;
 use crate::config::ringpost::FAILURE_DELAY_MOST;
-use crate::config::{Configuration, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
+use crate::config::{Configuration, ContainerSettings, LogFormat, LogLevel, ServerSettings, TimeoutSettings};
 use crate::control::certificates::{Certificates, KeyRing};
 use crate::control::journal::Level;
 use crate::control::logger::Format;
@@ -56,7 +57,7 @@ pub fn spool_settings(configuration: &Configuration) -> spool::Settings {
         max_segments: ringpost.spool.max_segments as u32,
         reserve_octets: ringpost.spool.reserve_octets,
         max_messages: MESSAGES,
-        longest_delay: ringpost.delivery.retry.iter().copied().max().unwrap_or_default(),
+        longest_delay: longest_delay(configuration),
     }
 }
 
@@ -68,6 +69,8 @@ pub struct Common<'a> {
     pub spool: spool::Settings,
     /// How messages are seen through.
     pub spooler: Arc<spooler::Settings>,
+    /// How mail leaves.
+    pub outgoing: Arc<outgoing::Settings>,
     /// This host's name in the names of files.
     pub host: Box<str>,
     /// Room on the file system that holds the spool, kept up to date.
@@ -106,7 +109,20 @@ impl<'a> Common<'a> {
         let tls = tls.map(|(server, config)| Some(ServerTls::new(start(server)?, config?))).collect();
         let ring = KeyRing::new().map_err(start_error("TLS"))?;
         let spooler = Arc::new(spooler);
-        Ok(Common { configuration, spool, spooler, host, certificates, ring, gates, tls, logins, free_octets })
+        let outgoing = Arc::new(outgoing::Settings::of(configuration));
+        Ok(Common {
+            configuration,
+            spool,
+            spooler,
+            outgoing,
+            host,
+            certificates,
+            ring,
+            gates,
+            tls,
+            logins,
+            free_octets,
+        })
     }
 
     /// The servers as one shard gets them.
@@ -161,10 +177,21 @@ pub fn timeouts(settings: &TimeoutSettings) -> Timeouts {
     Timeouts { proxy_header, tls_handshake, command_line, transaction, session, content_rate, content_window }
 }
 
+/// The longest that mail waits between two attempts, wherever it goes.
+fn longest_delay(configuration: &Configuration) -> Duration {
+    let container = configuration.container.as_ref();
+    let remotes = container.into_iter().flat_map(|container| &container.remotes).map(|remote| &remote.schedule);
+    let lmtps = container.into_iter().flat_map(|container| &container.lmtps).map(|lmtp| &lmtp.schedule);
+    let leaving = remotes.chain(lmtps).filter_map(|schedule| schedule.bounds().1);
+    leaving.chain(configuration.ringpost.delivery.retry.iter().copied()).max().unwrap_or_default()
+}
+
 /// Descriptors that shards may need at any time: for segments, deliveries (a file and a directory each), and what they began with.
 fn own_descriptors(configuration: &Configuration) -> usize {
     let ringpost = &configuration.ringpost;
-    ringpost.shards.len() * (ringpost.spool.max_segments + 2 * ringpost.delivery.concurrency + 32) + 64
+    let leaves = |container: &ContainerSettings| !(container.remotes.is_empty() && container.lmtps.is_empty());
+    let leaving = if configuration.container.as_ref().is_some_and(leaves) { outgoing::CONNECTIONS_MAX } else { 0 };
+    ringpost.shards.len() * (ringpost.spool.max_segments + 2 * ringpost.delivery.concurrency + leaving + 32) + 64
 }
 
 /// Who is let in by each server. The table of clients is there only where a server asks for it.

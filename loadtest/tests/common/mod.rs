@@ -108,6 +108,11 @@ pub fn ringpost_program() -> PathBuf {
 impl Ringpost {
     /// One server, `smtp` or `lmtp`, with these further elements.
     pub fn start(protocol: &str, server: &str, ringpost: &str) -> Ringpost {
+        Ringpost::start_with(protocol, server, ringpost, &[])
+    }
+
+    /// The same with further files of the configuration.
+    pub fn start_with(protocol: &str, server: &str, ringpost: &str, files: &[(&str, String)]) -> Ringpost {
         let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let conf = home.path().join("conf");
         fs::create_dir(&conf).unwrap();
@@ -131,6 +136,9 @@ impl Ringpost {
             ("domainlist.xml", domains.into()),
             ("ringpost.xml", own),
         ] {
+            fs::write(conf.join(name), text).unwrap();
+        }
+        for (name, text) in files {
             fs::write(conf.join(name), text).unwrap();
         }
         let mut add = Command::new(ringpost_program());

@@ -111,7 +111,7 @@ pub fn identities(credentials: &Credentials) -> Result<Vec<Identity>, KeyProblem
 /// A file that cannot be read, is broken, has another password, or holds no certificate; a machine that has none.
 pub fn trusted(auth: &ClientAuth) -> Result<Vec<CertificateDer<'static>>, KeyProblem> {
     let Some(keystore) = &auth.truststore else {
-        let certificates = rustls_native_certs::load_native_certs().certs;
+        let certificates = authorities();
         return if certificates.is_empty() {
             let found =
                 "clients are to show certificates, and this machine knows no certification authority".to_owned();
@@ -126,6 +126,11 @@ pub fn trusted(auth: &ClientAuth) -> Result<Vec<CertificateDer<'static>>, KeyPro
         return Err(problem(Part::Keystore, found, how_to_trust(keystore)));
     }
     Ok(trusted)
+}
+
+/// The certification authorities that this machine believes; none where it knows none.
+pub fn authorities() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
 }
 
 /// What a keystore holds; `advice` says how to make one.

@@ -27,6 +27,7 @@ fn way() -> Way {
             secured: false,
             login: None,
         },
+        tls: None,
         connect_timeout: Duration::from_secs(60),
         timeout: Duration::from_secs(180),
     }

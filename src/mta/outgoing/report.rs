@@ -1,0 +1,186 @@
+//! Reports on recipients (RFC 3464): a new message to the sender, from nobody.
+
+use std::io;
+
+use super::State;
+use super::content::{self, FromSpool, Unsendable};
+use super::message::Message;
+use super::outcome::{Judged, Relay, status};
+use crate::delivery::schedule::Schedule;
+use crate::io::Machine;
+use crate::mail::{BodyType, Envelope, MessageId, Ret, ReversePath};
+use crate::mailet::compose::report::{Action, Fate, Original, Report};
+use crate::mailet::effect::Piece;
+use crate::mailet::mail::{Attributes, Form, SENT_BY_MAILET, Value};
+use crate::mailet::mailets::bounce;
+use crate::mta::journey::Journey;
+use crate::smtp::data::BodyScanner;
+use crate::spool::record::{Fields, Origin};
+use crate::spool::{Incoming, StoreError};
+
+/// What is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// They are given up.
+    Failed,
+    /// They are tried further.
+    Delayed,
+    /// A host has them that will not report.
+    Relayed,
+}
+
+impl Kind {
+    fn action(self) -> Action {
+        match self {
+            Kind::Failed => Action::Failed,
+            Kind::Delayed => Action::Delayed,
+            Kind::Relayed => Action::Relayed,
+        }
+    }
+
+    fn words(self, host: &str) -> String {
+        match self {
+            Kind::Failed => bounce::MESSAGE.replace("[machine]", host),
+            Kind::Delayed => format!(
+                "This is the mail system at {host}.\n\nYour message could not be delivered yet to the recipients below. It is \
+                 tried further: you need not send it again.\n"
+            ),
+            Kind::Relayed => format!(
+                "This is the mail system at {host}.\n\nYour message was handed to the next host for the recipients below. That \
+                 host does not report what becomes of it.\n"
+            ),
+        }
+    }
+}
+
+/// Sends a report on some recipients. The outcome of `places` is noted with it.
+///
+/// # Errors
+///
+/// Where it is not on stable storage; then no outcome is noted either.
+pub(super) async fn send<M: Machine>(
+    state: &State<M>,
+    message: &Message,
+    on: &[&Judged],
+    relay: Option<&Relay>,
+    kind: Kind,
+    places: Vec<u32>,
+    schedule: &Schedule,
+) -> Result<(), StoreError> {
+    let envelope = &message.stored.message.envelope;
+    let ReversePath::Mailbox(to) = &envelope.reverse_path else { return Ok(()) };
+    // Of a delay or a success no more than the header goes back (RFC 3461 §4.3), nor of what is no text.
+    let whole = kind == Kind::Failed && envelope.dsn.ret == Some(Ret::Full) && envelope.body != BodyType::BinaryMime;
+    let header = match content::header(&state.spool, &message.stored).await {
+        Ok(header) => message.journey.edits.apply(&header, None).into_owned(),
+        Err(_) => Vec::new(),
+    };
+    let host = relay.map(|relay| &*relay.host).filter(|host| !host.is_empty());
+    let until = envelope.received_at.saturating_add(schedule.until_given_up().as_micros() as u64);
+    let until = until.min(message.expires().unwrap_or(u64::MAX));
+    let fates = on.iter().filter_map(|one| {
+        let said = one.text.split([' ', '-']).next().is_some_and(|word| word.len() == 3);
+        Some(Fate {
+            recipient: envelope.recipients.get(one.place as usize)?,
+            original: envelope.original(one.place as usize),
+            action: kind.action(),
+            status: status(&one.text, kind.action().class()),
+            remote: host.filter(|_| said),
+            diagnostic: Some(&one.text),
+            until: (kind == Kind::Delayed).then_some(until),
+        })
+    });
+    let report = Report {
+        of: envelope.id,
+        seed: state.machine.secret(),
+        now: state.machine.wall_clock(),
+        arrived: envelope.received_at,
+        host: &state.settings.hello_name,
+        from: &state.settings.postmaster,
+        to,
+        envelope_id: envelope.dsn.envelope_id.as_deref(),
+        received_from: (!message.journey.made_here).then_some(&*envelope.client.helo),
+        subject: None,
+        text: &kind.words(&state.settings.hello_name),
+        fates: fates.collect(),
+        original: if whole { Original::Whole(Form::default()) } else { Original::Header(&header) },
+    };
+    let id = store(state, message, &report.compose(), to.is_ascii(), places).await?;
+    state.spool.schedule(id, 0);
+    Ok(())
+}
+
+/// A mail of this host's own.
+async fn store<M: Machine>(
+    state: &State<M>,
+    message: &Message,
+    pieces: &[Piece],
+    ascii: bool,
+    places: Vec<u32>,
+) -> Result<MessageId, StoreError> {
+    let of = &message.stored.message.envelope;
+    let to = of.reverse_path.mailbox().cloned();
+    let mut attributes = Attributes::default();
+    attributes.set(SENT_BY_MAILET, Value::Flag(true));
+    let journey = Journey { attributes, made_here: true, ..Journey::default() };
+    let notes = journey.encode().map_err(|_| StoreError::TooLarge)?;
+    let fields = Fields { origin: Some(Origin { parent: of.id, places }), notes, ..Fields::default() };
+    let eight = pieces.iter().any(|piece| match piece {
+        Piece::Octets(octets) => !octets.is_ascii(),
+        Piece::Whole(_) | Piece::BodyOf(_) => message.stored.message.content.eight_bit,
+    });
+    let envelope = Envelope {
+        id: (state.next_id)(),
+        received_at: state.machine.wall_clock(),
+        reverse_path: ReversePath::Null,
+        recipients: to.into_iter().collect(),
+        body: if eight { BodyType::EightBitMime } else { BodyType::SevenBit },
+        smtputf8: !ascii,
+        notes: Vec::new(),
+        dsn: Default::default(),
+        require_tls: false,
+        hold_until: None,
+        deliver_by: None,
+        priority: 0,
+        session: of.session,
+        client: of.client.clone(),
+    };
+    let mut keeping =
+        Keeping { incoming: state.spool.incoming_with(envelope, fields), scanner: BodyScanner::new(), failed: None };
+    for piece in pieces {
+        let put = match piece {
+            Piece::Octets(octets) => keeping.put(octets).await,
+            Piece::Whole(_) | Piece::BodyOf(_) => keeping.whole(state, message).await,
+        };
+        if put.is_err() {
+            // What cannot be read back cannot be given back either; a report without it would say that it is whole.
+            return Err(keeping.failed.unwrap_or(StoreError::Closed));
+        }
+    }
+    let content = keeping.scanner.content();
+    keeping.incoming.commit(&content).await.map(|committed| committed.id())
+}
+
+/// A report on its way into the spool.
+struct Keeping<M: Machine> {
+    incoming: Incoming<M>,
+    scanner: BodyScanner,
+    failed: Option<StoreError>,
+}
+
+impl<M: Machine> Keeping<M> {
+    async fn whole(&mut self, state: &State<M>, message: &Message) -> io::Result<()> {
+        let content = FromSpool::new(&state.spool, &message.stored, &message.journey.edits, None).await;
+        let content = content.map_err(|error: Unsendable| io::Error::other(error.to_string()))?;
+        content.plain(async |octets| self.put(octets).await).await
+    }
+
+    async fn put(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.scanner.scan(octets);
+        let pushed = self.incoming.push(octets).await;
+        pushed.map_err(|error| {
+            self.failed = Some(error);
+            io::Error::other(error)
+        })
+    }
+}
