@@ -242,6 +242,35 @@ fn where_all_mailboxes_have_vanished_none_is_made_in_their_place() {
 }
 
 #[test]
+fn what_an_attempt_before_a_crash_left_is_not_written_over() {
+    let held = Conf::new().with("delivery/hold", "true");
+    let home = Home::new(&held);
+    let process = home.start();
+    let begun = std::time::SystemTime::now();
+    let reply = process.smtp().data(&["you@localhost"], b"Subject: whole\r\n");
+    process.stop();
+    // After a crash the file may have both of its names: that under `tmp`, and that in `new` which a reader sees.
+    let maildir = home.maildir("you");
+    for part in ["tmp", "new", "cur"] {
+        fs::create_dir_all(maildir.join(part)).expect("made");
+    }
+    let seen = home.path().join("seen");
+    fs::write(&seen, "seen by a reader").expect("written");
+    let second = begun.duration_since(std::time::UNIX_EPOCH).expect("later").as_secs();
+    for second in second..second + 60 {
+        let name = format!("{second}.{}R0.localhost", id(&reply));
+        fs::hard_link(&seen, maildir.join("tmp").join(name)).expect("linked");
+    }
+    home.configure(&held.with("delivery/hold", "false"));
+    let process = home.start();
+    assert_eq!(home.delivered("you", id(&reply)).1, b"Subject: whole\n");
+    process.stop();
+    assert_eq!(fs::read(&seen).expect("readable"), b"seen by a reader");
+    let left = fs::read_dir(maildir.join("tmp")).expect("listed").count();
+    assert_eq!(left, 59, "the file had another name than the one that was left");
+}
+
+#[test]
 fn what_lmtp_could_not_deliver_stays_the_clients() {
     let home = Home::new(&Conf::new().with("delivery/retry", "1s"));
     bar(&home, "you");

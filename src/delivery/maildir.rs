@@ -92,11 +92,18 @@ impl<M: Machine> Maildirs<M> {
         if !self.durable.borrow().contains(&maildir) {
             self.create(&maildir).await?;
         }
-        let file = match self.machine.disk().open(&path, Open::Create).await {
+        let disk = self.machine.disk();
+        let file = match disk.open(&path, Open::New).await {
             // Somebody removed the Maildir while we ran.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create(&maildir).await?;
-                self.machine.disk().open(&path, Open::Create).await?
+                disk.open(&path, Open::New).await?
+            }
+            // An attempt before a crash left it. The file may be in `new` as well, where the file system keeps the two names of a
+            // rename apart: what a reader sees there must not be written over.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.remove(&path).await?;
+                disk.open(&path, Open::New).await?
             }
             opened => opened?,
         };

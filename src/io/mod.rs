@@ -130,6 +130,8 @@ pub enum Open {
     Read,
     /// A new or truncated one for writing; writes may be of any size.
     Create,
+    /// The same, and it must not be there yet.
+    New,
     /// For reading and writing past the page cache where the file system can (offsets, lengths and memory in multiples of
     /// [`aligned::BLOCK`]); made if it is not there, never truncated.
     Direct,

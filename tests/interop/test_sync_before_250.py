@@ -31,7 +31,7 @@ def batches(events):
     found, open_batches = [], {}
     for event in events:
         ring = event.fields.get("ring")
-        if event.name == "io_uring_submit_req" and event.fields["opcode"] == "WRITE":
+        if event.name == "io_uring_submit_req" and event.fields["opcode"] in ("WRITE", "WRITEV"):
             open_batches[ring, int(event.fields["user_data"], 16)] = Batch(event.place)
         elif event.name == "io_uring_complete":
             number = int(event.fields["user_data"], 16)

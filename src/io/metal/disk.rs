@@ -51,6 +51,7 @@ impl Disk for RingDisk {
         let (flags, direct) = match how {
             Open::Read => (libc::O_RDONLY, false),
             Open::Create => (libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC, false),
+            Open::New => (libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, false),
             Open::Direct => (libc::O_RDWR | libc::O_CREAT | libc::O_DIRECT, true),
         };
         let (opened, direct) = match self.open_with(path, flags).await {

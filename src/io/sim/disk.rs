@@ -219,7 +219,7 @@ impl File for SimFile {
 
     async fn read_at(&self, mut buffer: Aligned, length: usize, offset: u64) -> (io::Result<usize>, Aligned) {
         self.check("read", offset, &(0..length), &buffer);
-        if self.0.how == Open::Create {
+        if matches!(self.0.how, Open::Create | Open::New) {
             return (Err(io::Error::from_raw_os_error(errno::EBADF)), buffer);
         }
         let read = move |turn: &mut Turn<'_>, id| {

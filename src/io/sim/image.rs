@@ -302,7 +302,8 @@ impl Image {
                 self.change(file, |entry| entry.content.truncate());
                 file
             }
-            (Err(problem), Open::Create | Open::Direct) if problem.kind() == io::ErrorKind::NotFound => {
+            (Ok(_), Open::New) => return Err(error(errno::EEXIST)),
+            (Err(problem), Open::Create | Open::New | Open::Direct) if problem.kind() == io::ErrorKind::NotFound => {
                 self.create_file(path)?
             }
             (found, _) => found?,

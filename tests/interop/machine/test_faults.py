@@ -8,11 +8,26 @@ import json
 import signal
 import time
 
-from machine import Machine, acknowledged, logged, mailbox
+from machine import Machine, acknowledged, logged, mailbox, since
 from server import PATIENCE, wait_until
 from wire import Client
 
 CONTENT = b"Subject: x\r\n\r\nkept\r\n"
+
+# All mail is kept in a repository.
+KEEPING = """<mailetcontainer>
+  <context><postmaster>postmaster@localhost</postmaster></context>
+  <spooler><errorRepository>file://var/mail/failed/</errorRepository></spooler>
+  <processors>
+    <processor state="root">
+      <mailet match="All" class="ToRepository"><repositoryPath>file://var/mail/kept/</repositoryPath></mailet>
+    </processor>
+    <processor state="error">
+      <mailet match="All" class="ToRepository"><repositoryPath>file://var/mail/error/</repositoryPath></mailet>
+    </processor>
+  </processors>
+</mailetcontainer>
+"""
 
 
 class FaultTest(Machine):
@@ -167,6 +182,35 @@ class FaultTest(Machine):
                 server.kill()
                 self.layer.end()
                 self.layer.directory.rmdir()
+
+    def test_repositories_that_fail_put_mail_off(self):
+        layer = self.layer = self.fault_fs()
+        disk = self.home / "disk"
+        own = f"{self.own}<repositories><directory>{disk}/repositories</directory></repositories>"
+        server = self.serve(disk / "spool", disk / "mail", own=own)
+        (server.home / "conf" / "mailetcontainer.xml").write_text(KEEPING)
+        server.start()
+        server.wait_until_prepared()
+        kept = 0
+        for operation, errno, text in [
+            ("write", "EIO", "Input/output error"),
+            ("write", "ENOSPC", "No space left on device"),
+            ("sync", "EIO", "Input/output error"),
+            ("rename", "EIO", "Input/output error"),
+            ("sync-directory", "EIO", "Input/output error"),
+        ]:
+            with self.subTest(operation=operation, errno=errno):
+                begun = (server.home / "log").stat().st_size
+                layer.tell("fail", operation, errno, "/repositories")
+                self.assertEqual({self.send(server).code for _ in range(3)}, {250})
+                kept += 3
+                wait_until(lambda: text in since(server.home / "log", begun), f"a line with {text}")
+                layer.tell("clear")
+                wait_until(lambda: not server.run("queue", "list", "--json"), "an empty queue")
+                files = [file for file in (disk / "repositories").rglob("*") if file.is_file()]
+                for ending in (".eml", ".json"):
+                    self.assertEqual(sum(file.suffix == ending for file in files), kept, files)
+                self.assertEqual(self.status(server), ["open", "open"])
 
     def test_outcomes_that_cannot_be_noted_cost_a_second_attempt_and_nothing_else(self):
         server = self.begin(own=self.own.replace("<delivery>", "<delivery><hold>true</hold>"))
