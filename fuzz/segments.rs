@@ -32,7 +32,7 @@ pub fn segments(input: &[u8]) -> Segments {
         let mut octets = vec![0; SEGMENT_HEADER];
         octets.extend_from_slice(body);
         let sealed = (octets.len() * usize::from(sealed) / 255) as u32;
-        encode_header(SegmentHeader { epoch, sealed: 0, key: KEY }, &mut octets);
+        encode_header(SegmentHeader { epoch, sealed: 0, key: KEY, before: None }, &mut octets);
         if how & 4 == 0 {
             mend(epoch, &mut octets);
         }

@@ -12,16 +12,18 @@ use segments::{KEY, segments};
 /// Reads what a fuzzer made as a log; records and messages in it.
 fn replay(input: &[u8]) -> (u64, usize) {
     let mut recovery = Recovery::new(KEY);
-    for (epoch, sealed, octets) in segments(input) {
+    let mut messages = 0;
+    for (epoch, sealed, octets) in segments(input).into_iter().rev() {
         let _ = incarnation(KEY, &octets);
-        for range in recovery.read_segment(epoch, &octets, sealed) {
+        let found = recovery.read_segment(epoch, &octets, sealed);
+        for range in &found.damage {
             assert!(range.start < range.end && range.end <= octets.len(), "{range:?} of {}", octets.len());
         }
+        messages += found.survivors.len() + found.lacking.len();
     }
-    let found = recovery.finish();
-    let messages = found.survivors.len() + found.doubtful.len();
-    assert!(messages as u64 <= found.records);
-    (found.records, messages)
+    messages += recovery.lacking().len();
+    assert!(messages as u64 <= recovery.records());
+    (recovery.records(), messages)
 }
 
 /// Replays what is kept for a target, each in so many forms; records and messages in them as they are.

@@ -11,14 +11,17 @@ use segments::{KEY, segments};
 
 fuzz_target!(|input: &[u8]| {
     let mut recovery = Recovery::new(KEY);
-    for (epoch, sealed, octets) in segments(input) {
-        for range in recovery.read_segment(epoch, &octets, sealed) {
+    let mut messages = Vec::new();
+    for (epoch, sealed, octets) in segments(input).into_iter().rev() {
+        let found = recovery.read_segment(epoch, &octets, sealed);
+        for range in &found.damage {
             assert!(range.start < range.end && range.end <= octets.len(), "{range:?} of {}", octets.len());
         }
+        messages.extend(found.survivors.into_iter().chain(found.lacking));
     }
-    let found = recovery.finish();
-    assert!((found.survivors.len() + found.doubtful.len()) as u64 <= found.records);
-    for survivor in found.survivors.iter().chain(&found.doubtful) {
+    messages.extend(recovery.lacking());
+    assert!(messages.len() as u64 <= recovery.records());
+    for survivor in messages {
         assert!(!survivor.progress.is_finished());
         let pending = survivor.progress.pending();
         assert!(pending.len() <= survivor.progress.recipients() as usize);

@@ -17,8 +17,10 @@ pub struct Described {
 pub struct Started {
     /// The CPU it is pinned to.
     pub cpu: usize,
-    /// Messages found in its logs with something left to do.
+    /// Messages found in its logs so far with something left to do.
     pub messages: usize,
+    /// There may be more: not all is read.
+    pub reads_on: bool,
 }
 
 /// What each server is bound to.
@@ -46,7 +48,8 @@ pub fn announcement(
         server.addresses.iter().for_each(|address| line(protocol, &format!("{address} ({})", server.name)));
     }
     for (number, shard) in shards.iter().enumerate() {
-        line("shard", &format!("{number} on CPU {}{}", shard.cpu, waiting(shard.messages)));
+        let more = if shard.reads_on { ", and what the last run left is still being read" } else { "" };
+        line("shard", &format!("{number} on CPU {}{}{more}", shard.cpu, waiting(shard.messages)));
     }
     describe_placement(servers, placement, &mut line);
     let kind = directories.file_system.describe();

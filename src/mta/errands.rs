@@ -142,7 +142,7 @@ fn stats<M: Machine>(log: &str, spool: &Spool<M>) -> LogStats {
         segments: figures.segments,
         free: figures.free,
         octets: figures.octets,
-        state: SpoolState::from(&figures).name(),
+        state: if figures.unread > 0 { "being read" } else { SpoolState::from(&figures).name() },
         damage: Vec::new(),
     }
 }

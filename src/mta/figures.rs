@@ -15,6 +15,7 @@ pub struct Figures {
     segments: AtomicU64,
     free_segments: AtomicU64,
     octets: AtomicU64,
+    unread_segments: AtomicU64,
     slowest_write: AtomicU64,
     spool: AtomicU64,
     outgoing: [AtomicU64; 7],
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub free_segments: u64,
     /// Octets of the records in them that are needed.
     pub octets: u64,
+    /// Segments of what the last run left that are still to be read.
+    pub unread_segments: u64,
     /// Microseconds that the slowest write and sync of the last minute took.
     pub slowest_write: u64,
     /// What it takes.
@@ -90,6 +93,7 @@ impl Figures {
         self.segments.store(now.segments, Ordering::Relaxed);
         self.free_segments.store(now.free_segments, Ordering::Relaxed);
         self.octets.store(now.octets, Ordering::Relaxed);
+        self.unread_segments.store(now.unread_segments, Ordering::Relaxed);
         self.slowest_write.store(now.slowest_write, Ordering::Relaxed);
         self.spool.store(now.spool as u64, Ordering::Relaxed);
         for (own, now) in self.outgoing.iter().zip(now.outgoing.numbers()) {
@@ -107,6 +111,7 @@ impl Figures {
             segments: self.segments.load(Ordering::Relaxed),
             free_segments: self.free_segments.load(Ordering::Relaxed),
             octets: self.octets.load(Ordering::Relaxed),
+            unread_segments: self.unread_segments.load(Ordering::Relaxed),
             slowest_write: self.slowest_write.load(Ordering::Relaxed),
             outgoing: outgoing::Figures::of_numbers(std::array::from_fn(|place| {
                 self.outgoing[place].load(Ordering::Relaxed)

@@ -172,20 +172,39 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Waits until every shard accepts; recovery of all logs runs at the same time.
-    pub fn wait_until_ready(&mut self) -> Result<Vec<Started>, Error> {
+    /// Waits until every shard accepts.
+    pub fn wait_until_ready(&mut self) -> Result<(), Error> {
+        for number in 0..self.members.len() {
+            self.hear(number)?;
+        }
+        Ok(())
+    }
+
+    /// What every shard has found in its logs, which they read at the same time; one that has much to read does not wait until
+    /// that is done.
+    pub fn look(&mut self) -> Result<Vec<Started>, Error> {
         let mut started = Vec::new();
         for number in 0..self.members.len() {
-            let member = &self.members[number];
-            let (cpu, what) = (member.cpu, format!("shard {number} on CPU {}", member.cpu));
-            match member.ready.recv() {
-                Ok(Ok(Ready { messages })) => started.push(Started { cpu, messages }),
-                Ok(Err(error)) => return Err(start_error(what)(error)),
-                // It ended before it could say anything: its thread's result says why.
-                Err(_) => return Err(self.join(number).map_or(Error::ShardEnded(number), start_error(what))),
-            }
+            let cpu = self.members[number].cpu;
+            let (messages, reads_on) = match self.hear(number)? {
+                Ready::Found { messages, reads_on } => (messages, reads_on),
+                Ready::Accepts => (0, true),
+            };
+            started.push(Started { cpu, messages, reads_on });
         }
         Ok(started)
+    }
+
+    /// The next that a shard says of its start.
+    fn hear(&mut self, number: usize) -> Result<Ready, Error> {
+        let member = &self.members[number];
+        let what = format!("shard {number} on CPU {}", member.cpu);
+        match member.ready.recv() {
+            Ok(Ok(ready)) => Ok(ready),
+            Ok(Err(error)) => Err(start_error(what)(error)),
+            // It ended before it could say anything: its thread's result says why.
+            Err(_) => Err(self.join(number).map_or(Error::ShardEnded(number), start_error(what))),
+        }
     }
 
     /// Starts the acceptors, for shards that accept.

@@ -68,7 +68,10 @@ impl Report {
                 vitals.panics(),
                 format!("{}+{}", figures.segments, figures.free_segments),
                 figures.slowest_write.div_ceil(1000),
-                figures.spool.name(),
+                match figures.unread_segments {
+                    0 => figures.spool.name().to_owned(),
+                    unread => format!("{}, {unread} segments to read", figures.spool.name()),
+                },
             );
         }
         let mut counted = self.spooler.metrics.iter().peekable();
@@ -118,7 +121,7 @@ impl ShardReport {
         format!(
             "{{\"shard\":{number},\"cpu\":{},\"connections\":{},\"accepted\":{},\"delivered\":{},\"deferred\":{},\"waiting\":{},\
              \"in_flight\":{},\"pokes\":{},\"panics\":{},\"spool\":\"{}\",\"spool_closed\":{},\
-             \"segments\":{},\"free_segments\":{},\"spool_octets\":{},\"slowest_write_us\":{},\
+             \"segments\":{},\"free_segments\":{},\"spool_octets\":{},\"unread_segments\":{},\"slowest_write_us\":{},\
              \"outgoing\":{{\"sent\":{},\"deferred\":{},\"bounced\":{},\"connections\":{},\"waiting\":{},\"destinations\":{},\"left_alone\":{}}}}}",
             self.cpu,
             vitals.connections(),
@@ -134,6 +137,7 @@ impl ShardReport {
             figures.segments,
             figures.free_segments,
             figures.octets,
+            figures.unread_segments,
             figures.slowest_write,
             figures.outgoing.sent,
             figures.outgoing.deferred,

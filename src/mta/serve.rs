@@ -49,7 +49,7 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
     let socket = control.block_on(async { ControlSocket::bind(path) });
     let socket = socket.map_err(file_error("cannot make the control socket", path))?;
     let mut fleet = Fleet::start(configuration, &directories, &placement, bound, &control)?;
-    let ready = fleet.wait_until_ready().and_then(|shards| fleet.open_doors(&placement).map(|()| shards));
+    let ready = fleet.wait_until_ready().and_then(|()| fleet.open_doors(&placement)).and_then(|()| fleet.look());
     let shards = match ready {
         Ok(shards) => shards,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ use crate::io::wait::Bell;
 use crate::io::{Class, Machine};
 use crate::mail::{IdSource, MessageId};
 use crate::smtp::server::settings::Settings;
-use crate::spool::{self, LogEvent, Opened, Spool};
+use crate::spool::{self, Begun, Left, LogEvent, Read, Spool};
 
 /// How often a core looks after time: the patience with its clients and with the control plane.
 const PULSE: Duration = Duration::from_millis(250);
@@ -118,28 +118,45 @@ pub struct Plan {
     pub watch: Arc<LogWatch>,
     /// What operators ask.
     pub errands: Arc<Errands>,
-    /// Told when it accepts, or why it does not.
+    /// Told when it accepts, or why it does not; then what it has found.
     pub ready: Sender<io::Result<Ready>>,
 }
 
-/// A shard that accepts.
-#[derive(Debug)]
-pub struct Ready {
-    /// Messages found in its logs with something left to do.
-    pub messages: usize,
+/// What a shard says of its start.
+#[derive(Clone, Copy, Debug)]
+pub enum Ready {
+    /// It accepts.
+    Accepts,
+    /// What it has found in its logs so far.
+    Found {
+        /// Messages with something left to do.
+        messages: usize,
+        /// There may be more: not all is read.
+        reads_on: bool,
+    },
 }
+
+/// How long a shard that accepts reads its logs before it says what it has found so far.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 
 /// Runs a shard to its end.
 pub async fn run(machine: GlommioMachine, plan: Plan) {
     let ready = plan.ready.clone();
     match Shard::open(machine, plan).await {
-        Ok((shard, messages)) => {
-            // Whoever started the shard may have given up on it meanwhile; then it is told to stop as well.
-            let _ = ready.send(Ok(Ready { messages }));
-            shard.serve().await;
-        }
+        Ok((shard, left)) => shard.serve(left, ready).await,
         Err(error) => drop(ready.send(Err(error))),
     }
+}
+
+/// A log that is to be read, and its directory.
+type LeftOf = (PathBuf, Left<GlommioMachine>);
+
+/// How much of the logs was read, and what was found.
+#[derive(Default)]
+struct Looked {
+    logs: Cell<usize>,
+    messages: Cell<usize>,
+    read: Bell,
 }
 
 struct Shard {
@@ -163,23 +180,23 @@ struct Shard {
 }
 
 impl Shard {
-    async fn open(machine: GlommioMachine, plan: Plan) -> io::Result<(Shard, usize)> {
+    async fn open(machine: GlommioMachine, plan: Plan) -> io::Result<(Shard, Vec<LeftOf>)> {
         use_ticket_keys(plan.ticket_keys);
         let journal = Rc::new(plan.journal);
         let mut busy = Vec::new();
-        let (mut messages, mut newest) = (0, 0);
+        let (mut left, mut newest) = (Vec::new(), 0);
         let mut spools = Vec::new();
         for (place, directory) in std::iter::once(&plan.log).chain(&plan.adopted).enumerate() {
             // A log that was adopted takes no mail, so it needs no segment ready for some.
             let prepared = if place == 0 { plan.spool.prepared } else { 0 };
             let settings = spool::Settings { prepared, ..plan.spool.clone() };
-            let opened = open_log(&machine, directory, settings, &journal).await?;
-            newest = newest.max(opened.newest.map_or(0, |id| id.made_at()));
-            messages += opened.messages;
-            spools.push((directory.display().to_string(), opened.spool.clone()));
-            if place == 0 || opened.messages > 0 {
-                busy.push(opened.spool);
+            let begun = begin_log(&machine, directory, settings, &journal).await?;
+            newest = newest.max(begun.newest.map_or(0, |id| id.made_at()));
+            spools.push((directory.display().to_string(), begun.spool.clone()));
+            if place == 0 || begun.left.segments() > 0 {
+                busy.push(begun.spool);
             }
+            left.push((directory.clone(), begun.left));
         }
         let client = Client::new(plan.number, plan.lines, machine.vitals().clone());
         let ids = Rc::new(RefCell::new(IdSource::new(plan.number, newest)));
@@ -260,13 +277,16 @@ impl Shard {
             errands,
             office,
         };
-        Ok((shard, messages))
+        Ok((shard, left))
     }
 
     /// Accepts and delivers until it is told to stop, then comes to rest.
-    async fn serve(mut self) {
+    async fn serve(mut self, left: Vec<LeftOf>, ready: Sender<io::Result<Ready>>) {
         let servers = self.accept();
         self.answer_doorbell(servers);
+        // Whoever started the shard may have given up on it meanwhile; then it is told to stop as well.
+        let _ = ready.send(Ok(Ready::Accepts));
+        self.read_logs(left, ready);
         self.spawn_pulse();
         if !self.core.hold {
             for (_, spooler) in &self.spoolers {
@@ -279,6 +299,33 @@ impl Shard {
             stopping.await;
         }
         self.come_to_rest().await;
+    }
+
+    /// Reads what the last run left, behind all that is new, and says what was found.
+    fn read_logs(&self, left: Vec<LeftOf>, ready: Sender<io::Result<Ready>>) {
+        let (machine, journal) = (&self.core.machine, &self.core.journal);
+        let (looked, logs) = (Rc::<Looked>::default(), left.len());
+        for (directory, left) in left {
+            let (looked, machine, journal) = (looked.clone(), machine.clone(), journal.clone());
+            self.core.machine.spawn(Class::Delivery, async move {
+                let read = left.read().await;
+                note_read(&journal, machine.wall_clock(), &directory, &read);
+                looked.messages.set(looked.messages.get() + read.messages);
+                looked.logs.set(looked.logs.get() + 1);
+                looked.read.ring();
+            });
+        }
+        let clock = machine.clone();
+        machine.spawn(Class::Delivery, async move {
+            let all = async {
+                while looked.logs.get() < logs {
+                    looked.read.heard().await;
+                }
+            };
+            futures_lite::future::or(all, clock.sleep(FIRST_LOOK)).await;
+            let (messages, reads_on) = (looked.messages.get(), looked.logs.get() < logs);
+            let _ = ready.send(Ok(Ready::Found { messages, reads_on }));
+        });
     }
 
     fn answer_doorbell(&self, servers: Vec<Rc<Server>>) {
@@ -326,6 +373,7 @@ impl Shard {
                     segments: spool.segments,
                     free_segments: spool.free,
                     octets: spool.octets,
+                    unread_segments: spoolers.iter().map(|(spool, _)| spool.figures().unread).sum(),
                     slowest_write: spool.slowest.as_micros() as u64,
                     spool: SpoolState::from(&spool),
                     outgoing: outgoings.iter().map(Outgoing::figures).sum(),
@@ -400,35 +448,36 @@ fn hear(news: News, servers: &[Rc<Server>]) {
     }
 }
 
-/// Opens a log and says what was found in it.
-async fn open_log(
+/// Opens a log, and reads no more of it than is needed to take mail.
+async fn begin_log(
     machine: &GlommioMachine,
-    directory: &std::path::Path,
+    directory: &Path,
     settings: spool::Settings,
     journal: &Rc<Journal>,
-) -> io::Result<Opened<GlommioMachine>> {
+) -> io::Result<Begun<GlommioMachine>> {
     let (notes, clock, place) = (journal.clone(), machine.clone(), directory.display().to_string());
     let report = Box::new(move |event| note_spool(&notes, clock.wall_clock(), &place, &event));
-    let opened = Spool::open(machine.clone(), directory, settings, report).await;
-    let opened =
-        opened.map_err(|error| io::Error::new(error.kind(), format!("its spool {}: {error}", directory.display())))?;
+    let begun = Spool::begin(machine.clone(), directory, settings, report).await;
+    begun.map_err(|error| io::Error::new(error.kind(), format!("its spool {}: {error}", directory.display())))
+}
+
+/// Says what the last run left.
+fn note_read(journal: &Journal, now: u64, directory: &Path, read: &Read) {
     let shown = directory.display();
-    if opened.records > 0 {
-        let (messages, records) = (opened.messages, opened.records);
+    if read.records > 0 {
         let fields: [(&'static str, &dyn std::fmt::Display); 3] =
-            [("spool", &shown), ("messages", &messages), ("records", &records)];
-        journal.note(Level::Info, machine.wall_clock(), "recovered", &fields);
+            [("spool", &shown), ("messages", &read.messages), ("records", &read.records)];
+        journal.note(Level::Info, now, "recovered", &fields);
     }
-    for (file, error) in &opened.unreadable {
+    for (file, error) in &read.unreadable {
         let fields: [(&'static str, &dyn std::fmt::Display); 3] =
             [("spool", &shown), ("segment", &file.display()), ("text", error)];
-        journal.note(Level::Error, machine.wall_clock(), "segment-unreadable", &fields);
+        journal.note(Level::Error, now, "segment-unreadable", &fields);
     }
-    for file in &opened.quarantined {
+    for file in &read.quarantined {
         let fields: [(&'static str, &dyn std::fmt::Display); 2] = [("spool", &shown), ("kept_in", &file.display())];
-        journal.note(Level::Error, machine.wall_clock(), "damage-set-aside", &fields);
+        journal.note(Level::Error, now, "damage-set-aside", &fields);
     }
-    Ok(opened)
 }
 
 fn note_spool(journal: &Journal, now: u64, spool: &str, event: &LogEvent) {

@@ -6,10 +6,11 @@
 //! never touched before it is known to be old.
 
 use super::record::{Draft, Key, Kind, RECORD_MAX};
-use super::segment::{SEGMENT_HEADER, SegmentHeader, encode_header};
+use super::segment::{Before, SEGMENT_HEADER, SegmentHeader, encode_header};
 use crate::io::aligned::blocks;
 use crate::io::wait::Latch;
 use crate::io::{Aligned, Part};
+use crate::mail::MessageId;
 
 /// Octets of a batch at most, unless one record alone has more: nobody waits for long because others are large.
 const BATCH_MAX: usize = 4 * 1024 * 1024;
@@ -68,6 +69,9 @@ pub struct GroupCommit {
     epoch: u64,
     /// Octets of the segment before the current one, if it was written by this run.
     sealed: usize,
+    /// The newest id of all records so far, and what was known when the current segment was begun; not known at first, perhaps.
+    newest: Option<MessageId>,
+    before: Option<Before>,
     /// Octets of the current segment that are written or belong to a batch that has left.
     written: usize,
     /// The gathering batch: its octets, and how many of the buffer's are among them.
@@ -94,6 +98,8 @@ impl GroupCommit {
             segment_octets,
             epoch: 0,
             sealed: 0,
+            newest: None,
+            before: None,
             written: segment_octets,
             buffer: buffer(),
             gathered: 0,
@@ -105,6 +111,11 @@ impl GroupCommit {
             spare: Some(buffer()),
             left: None,
         }
+    }
+
+    /// Says what is the newest id of all records that the log has from before.
+    pub fn know_newest(&mut self, newest: MessageId) {
+        self.newest = self.newest.max(Some(newest));
     }
 
     /// Octets that the current segment has left.
@@ -122,11 +133,13 @@ impl GroupCommit {
         self.buffer.len().min(self.segment_octets.saturating_sub(SEGMENT_HEADER))
     }
 
-    /// Goes on in a fresh segment, as incarnation `epoch`. Only right when nothing is gathered.
-    pub fn begin_segment(&mut self, epoch: u64) {
+    /// Goes on in a fresh segment, as incarnation `epoch`; `oldest` is the oldest one in which anything is needed. Only right when
+    /// nothing is gathered.
+    pub fn begin_segment(&mut self, epoch: u64, oldest: u64) {
         debug_assert_eq!(self.gathered, 0);
         self.sealed = if self.epoch + 1 == epoch && self.epoch > 0 { self.written } else { 0 };
         self.epoch = epoch;
+        self.before = self.newest.map(|newest| Before { newest, oldest });
         self.written = 0;
     }
 
@@ -153,6 +166,9 @@ impl GroupCommit {
             self.gathered += draft.stride();
         }
         self.records += 1;
+        if let Some(newest) = &mut self.newest {
+            *newest = draft.id().max(*newest);
+        }
         Ok(Placed { epoch: self.epoch, offset: start as u32, ending: self.ending.clone() })
     }
 
@@ -214,7 +230,8 @@ impl GroupCommit {
     }
 
     fn write_header(&mut self, mut buffer: Aligned) -> Write {
-        let header = SegmentHeader { epoch: self.epoch, sealed: self.sealed as u32, key: self.key };
+        let header =
+            SegmentHeader { epoch: self.epoch, sealed: self.sealed as u32, key: self.key, before: self.before };
         encode_header(header, &mut buffer);
         self.written = SEGMENT_HEADER;
         let ending = Latch::default();
@@ -236,7 +253,6 @@ impl GroupCommit {
 mod tests {
     use super::*;
     use crate::io::aligned::BLOCK;
-    use crate::mail::MessageId;
     use crate::spool::outcome::{Outcome, OutcomeResult};
     use crate::spool::record::{ALIGNMENT, Header};
     use crate::spool::segment::decode_header;
@@ -255,13 +271,13 @@ mod tests {
     fn a_lone_record_leaves_at_once_and_the_next_ones_gather_behind_it() {
         let mut group = GroupCommit::new(KEY, 64 * BLOCK);
         assert_eq!(group.place(&draft(1, 10), Kind::Outcomes).err(), Some(Unplaced::NeedsSegment));
-        group.begin_segment(5);
+        group.begin_segment(5, 5);
         let first = group.place(&draft(1, 10), Kind::Outcomes).expect("a place");
         assert_eq!((first.epoch, first.offset as usize), (5, SEGMENT_HEADER));
         let write = group.leave().expect("the header");
         assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, 0, 0..BLOCK, 0));
         let header = decode_header(&write.buffer[..BLOCK]);
-        assert_eq!(header, Some(SegmentHeader { epoch: 5, sealed: 0, key: KEY }));
+        assert_eq!(header, Some(SegmentHeader { epoch: 5, sealed: 0, key: KEY, before: None }));
         assert!(group.leave().is_none(), "one batch in flight");
         group.returned(write.buffer);
         let write = group.leave().expect("a batch");
@@ -281,15 +297,36 @@ mod tests {
         assert!(group.leave().is_none(), "nothing gathered");
 
         group.returned(write.buffer);
-        group.begin_segment(6);
+        group.begin_segment(6, 5);
         group.place(&draft(4, 10), Kind::Outcomes).expect("a place");
         let write = group.leave().expect("the header");
         let header = decode_header(&write.buffer[..BLOCK]);
         assert_eq!(
             header,
-            Some(SegmentHeader { epoch: 6, sealed: 3 * BLOCK as u32, key: KEY }),
+            Some(SegmentHeader { epoch: 6, sealed: 3 * BLOCK as u32, key: KEY, before: None }),
             "what was written before is sealed"
         );
+    }
+
+    #[test]
+    fn a_segment_says_what_is_the_newest_id_of_all_before_it() {
+        let mut group = GroupCommit::new(KEY, 64 * BLOCK);
+        let header = |group: &mut GroupCommit, epoch, id| {
+            group.begin_segment(epoch, 1);
+            group.place(&draft(id, 10), Kind::Outcomes).expect("a place");
+            let write = group.leave().expect("the header");
+            let header = decode_header(&write.buffer[..BLOCK]).expect("it is whole");
+            group.returned(write.buffer);
+            let write = group.leave().expect("the record");
+            group.returned(write.buffer);
+            header.before.map(|before| before.newest)
+        };
+        assert_eq!(header(&mut group, 1, 9), None, "nobody has said what was there before");
+        group.know_newest(MessageId(7));
+        assert_eq!(header(&mut group, 2, 8), Some(MessageId(7)));
+        assert_eq!(header(&mut group, 3, 5), Some(MessageId(8)));
+        assert_eq!(header(&mut group, 4, 30), Some(MessageId(8)));
+        assert_eq!(header(&mut group, 5, 1), Some(MessageId(30)));
     }
 
     #[test]
@@ -305,7 +342,7 @@ mod tests {
                     Err(Unplaced::NeedsSegment) => {
                         epoch += 1;
                         end = 0;
-                        group.begin_segment(epoch);
+                        group.begin_segment(epoch, 1);
                     }
                     Err(Unplaced::Later) => {
                         let write = group.leave().expect("a full batch can leave");

@@ -51,7 +51,7 @@ impl<M: Machine> Incoming<M> {
 
     /// What is made of mail that is here already must find room where clients find none, or a full spool would stay full.
     fn purpose(&self) -> Purpose {
-        if self.origin().is_some() { Purpose::Upkeep } else { Purpose::Intake }
+        if self.origin().is_some() { Purpose::Child } else { Purpose::Intake }
     }
 
     /// The message that it is made of.
@@ -131,18 +131,15 @@ impl<M: Machine> Incoming<M> {
             draft.set_extents(&chunks.borrow());
         }
         draft.close();
-        let record = self.spool.log().append(&draft, Kind::Message, self.purpose()).await?;
+        let record = self.spool.bring(&draft, self.purpose(), self.origin()).await?;
         self.spool.memory().give(draft);
         let chunks = self.close_chain();
         // What was pinned by the one who received it is now needed by the message, and by others, perhaps.
         for chunk in &chunks {
             self.spool.log().pin_shared(chunk, self.envelope.id);
-            self.spool.log().unpin(chunk);
+            self.spool.log().unpin(chunk, chunk.weight());
         }
         self.spool.admit(&self.envelope, record, chunks.into());
-        if let Some(origin) = self.origin() {
-            self.spool.apply(origin.parent, &origin.taken());
-        }
         Ok(Committed::new(self.envelope.id))
     }
 }
@@ -150,7 +147,7 @@ impl<M: Machine> Incoming<M> {
 impl<M: Machine> Drop for Incoming<M> {
     fn drop(&mut self) {
         for chunk in self.close_chain() {
-            self.spool.log().unpin(&chunk);
+            self.spool.log().unpin(&chunk, chunk.weight());
         }
         if let Some(draft) = self.draft.take() {
             self.spool.memory().give(draft);

@@ -4,8 +4,13 @@
 //! batch was lost nothing is written any more until the next start. Segments are recycled oldest first and used again, or
 //! removed, in that order, so that no outcome disappears before the message it belongs to.
 
+mod placing;
 mod preparing;
+mod reading;
 mod recycling;
+mod writing;
+
+pub(super) use placing::Purpose;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -14,24 +19,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::compaction;
-use super::group_commit::{BatchLost, Ending, GroupCommit, Placed, Unplaced};
-use super::record::{Draft, Extent, Key, Kind};
-use super::{Settings, StoreError};
-use crate::io::aligned::{Aligned, blocks};
-use crate::io::wait::{Bell, Latch};
-use crate::io::{Class, Disk, File, Machine};
+use super::Settings;
+use super::group_commit::GroupCommit;
+use super::record::{Extent, Key};
+use crate::io::wait::Bell;
+use crate::io::{Class, Disk, Machine};
 use crate::mail::MessageId;
-
-/// A write and its sync that take so long are told of, and how often at most.
-const SLOW: Duration = Duration::from_secs(1);
-const SLOW_AGAIN: Duration = Duration::from_secs(60);
-
-/// Octets that must be left for a message whose size was not declared to be begun.
-const LEAST_ROOM: u64 = 128 * 1024;
-
-/// Free segments that mail leaves alone.
-const KEPT: usize = compaction::KEPT as usize;
 
 type DiskFile<M> = <<M as Machine>::Disk as Disk>::File;
 
@@ -48,8 +41,8 @@ pub(super) struct Segment<F> {
 
 /// The segments of a log as recovery sorted them.
 pub(super) struct Segments<F> {
-    /// By incarnation, and whether it must not be used again in this run.
-    pub in_use: Vec<(u64, Segment<F>, bool)>,
+    /// By incarnation.
+    pub in_use: Vec<(u64, Segment<F>)>,
     /// Oldest first.
     pub free: Vec<Segment<F>>,
     /// The incarnation that the next one begins.
@@ -64,9 +57,11 @@ pub(super) struct Segments<F> {
 #[derive(Debug)]
 struct InUse<F> {
     segment: Segment<F>,
-    /// How many records in it are needed, and how many octets they have.
+    /// How many records in it are needed, and how many octets they weigh.
     pins: u64,
     live: u64,
+    /// How many are being read: it is not used again meanwhile, whether they are needed any more or not.
+    readers: u64,
     /// Whose records they were; some are gone.
     holders: Vec<MessageId>,
     /// It must not be used again in this run.
@@ -74,8 +69,8 @@ struct InUse<F> {
 }
 
 impl<F> InUse<F> {
-    fn new(segment: Segment<F>, untouchable: bool) -> InUse<F> {
-        InUse { segment, pins: 0, live: 0, holders: Vec::new(), untouchable }
+    fn new(segment: Segment<F>) -> InUse<F> {
+        InUse { segment, pins: 0, live: 0, readers: 0, holders: Vec::new(), untouchable: false }
     }
 }
 
@@ -96,8 +91,13 @@ struct State<M: Machine> {
     group: RefCell<GroupCommit>,
     /// By incarnation, the current one included.
     in_use: RefCell<BTreeMap<u64, InUse<DiskFile<M>>>>,
-    /// Octets of all records that are needed.
+    /// Octets of all segments in use.
+    octets_in_use: Cell<u64>,
+    /// Octets that all records weigh that are needed, and the heaviest one that there was.
     live: Cell<u64>,
+    largest: Cell<u64>,
+    /// What those of them weigh that are copies of others, which go when the copies are on stable storage.
+    copies: Cell<u64>,
     /// How many messages need a record that holds a part of their content before the last.
     shared: RefCell<HashMap<Extent, u32>>,
     /// Oldest first.
@@ -107,6 +107,10 @@ struct State<M: Machine> {
     /// The incarnation that the next segment gets.
     next_epoch: Cell<u64>,
     next_slot: Cell<u32>,
+    /// What the last run left is not all read: so many segments of so many octets are to be. None is used again before.
+    unread: Cell<Option<(u64, u64)>>,
+    /// What weighed too much for the segments that there are, last.
+    refused: Cell<u64>,
     /// No further segment can be prepared: the limit or the reserve is reached.
     full: Cell<bool>,
     /// What was last told of segments: that the wanted number is ready, or that none can be made.
@@ -148,6 +152,8 @@ pub struct Figures {
     pub octets: u64,
     /// The longest that a write and its sync took within the last minute.
     pub slowest: Duration,
+    /// Segments that the last run left and that are still to be read.
+    pub unread: u64,
     /// No further segment can be made.
     pub full: bool,
     /// It takes nothing until the next start.
@@ -181,15 +187,6 @@ pub enum LogEvent {
     },
 }
 
-/// Whose record it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// New mail: leaves the last free segments alone, and the current one while one of these is in use.
-    Intake,
-    /// Outcomes and records that are moved on: what frees room must always find some.
-    Upkeep,
-}
-
 impl<M: Machine> Log<M> {
     /// Over the segments that recovery found.
     pub fn new(
@@ -200,8 +197,8 @@ impl<M: Machine> Log<M> {
         report: Box<dyn Fn(LogEvent)>,
     ) -> Log<M> {
         let Segments { in_use, free, next_epoch, next_slot, key } = segments;
-        let in_use = in_use.into_iter();
-        let in_use = in_use.map(|(epoch, segment, untouchable)| (epoch, InUse::new(segment, untouchable))).collect();
+        let octets_in_use = in_use.iter().map(|(_, segment)| segment.octets).sum();
+        let in_use = in_use.into_iter().map(|(epoch, segment)| (epoch, InUse::new(segment))).collect();
         Log(Rc::new(State {
             machine,
             directory: directory.to_owned(),
@@ -209,12 +206,17 @@ impl<M: Machine> Log<M> {
             group: RefCell::new(GroupCommit::new(key, settings.segment_octets as usize)),
             settings,
             in_use: RefCell::new(in_use),
+            octets_in_use: Cell::new(octets_in_use),
             live: Cell::new(0),
+            largest: Cell::new(0),
+            copies: Cell::new(0),
             shared: RefCell::default(),
             free: RefCell::new(free.into()),
             retired: RefCell::default(),
             next_epoch: Cell::new(next_epoch),
             next_slot: Cell::new(next_slot),
+            unread: Cell::new(Some((0, 0))),
+            refused: Cell::new(0),
             full: Cell::new(false),
             told_prepared: Cell::new(None),
             closed: Cell::new(false),
@@ -242,118 +244,33 @@ impl<M: Machine> Log<M> {
         self.0.machine.spawn_vital(Class::Intake, async move { log.prepare_segments().await });
     }
 
-    /// Puts a record into the log and waits until it is on stable storage. The segments that it needs must be pinned by the
-    /// caller; its own segment is pinned here.
-    pub async fn append(&self, draft: &Draft, kind: Kind, purpose: Purpose) -> Result<Extent, StoreError> {
-        let (extent, ending) = self.begin(draft, kind, purpose).await?;
-        self.end(&extent, &ending).await.map(|()| extent)
+    /// Says what is the newest id of all records from before.
+    pub fn know_newest(&self, newest: MessageId) {
+        self.0.group.borrow_mut().know_newest(newest);
     }
 
-    /// The first half of [`Log::append`]: the record has its place, which is pinned, and its batch will have that ending.
-    pub async fn begin(
-        &self,
-        draft: &Draft,
-        kind: Kind,
-        purpose: Purpose,
-    ) -> Result<(Extent, Latch<Ending>), StoreError> {
-        let placed = self.place(draft, kind, purpose).await?;
-        let extent = draft.extent(placed.epoch, placed.offset);
-        self.pin(&extent, draft.id());
-        Ok((extent, placed.ending))
+    /// So many segments of what the last run left, of so many octets, are to be read.
+    pub fn has_unread(&self, segments: u64, octets: u64) {
+        self.0.unread.set(Some((segments, octets)));
     }
 
-    /// The second half: the record is on stable storage, or lost and not pinned any more.
-    pub async fn end(&self, extent: &Extent, ending: &Latch<Ending>) -> Result<(), StoreError> {
-        let ended = ending.get().await;
-        ended.map_err(|BatchLost| {
-            self.unpin(extent);
-            StoreError::Closed
-        })
-    }
-
-    /// Puts a record into the log that nobody will read but recovery, and waits until it is on stable storage.
-    pub async fn note(&self, draft: &Draft, kind: Kind, purpose: Purpose) -> Result<(), StoreError> {
-        let placed = self.place(draft, kind, purpose).await?;
-        placed.ending.get().await.map_err(|BatchLost| StoreError::Closed)
-    }
-
-    /// Puts a record into the next batch, waiting for room as long as there is a prospect of some.
-    pub async fn place(&self, draft: &Draft, kind: Kind, purpose: Purpose) -> Result<Placed, StoreError> {
-        if draft.stride() > self.0.group.borrow().largest() {
-            return Err(StoreError::TooLarge);
-        }
-        loop {
-            if self.0.closed.get() {
-                return Err(StoreError::Closed);
-            }
-            let placed = match purpose {
-                // Mail must not fill what was kept for outcomes, until the reserve is whole again.
-                Purpose::Intake if self.0.free.borrow().len() < KEPT => Err(Unplaced::NeedsSegment),
-                _ => self.0.group.borrow_mut().place(draft, kind),
-            };
-            match placed {
-                Ok(placed) => {
-                    self.0.unmarked.set(true);
-                    self.0.gathered.ring();
-                    return Ok(placed);
-                }
-                Err(Unplaced::NeedsSegment) if self.begin_segment(purpose) => {}
-                Err(Unplaced::NeedsSegment) if self.0.full.get() => return Err(StoreError::Full),
-                Err(_) => self.0.room.heard().await,
-            }
-        }
-    }
-
-    /// Goes on in a free segment; false if there is none for this purpose.
-    fn begin_segment(&self, purpose: Purpose) -> bool {
-        let mut free = self.0.free.borrow_mut();
-        let kept_back = if purpose == Purpose::Intake { KEPT } else { 0 };
-        if free.len() <= kept_back {
-            return false;
-        }
-        let Some(segment) = free.pop_front() else { return false };
-        let epoch = self.0.next_epoch.get();
-        self.0.next_epoch.set(epoch + 1);
-        self.0.group.borrow_mut().begin_segment(epoch);
-        self.0.in_use.borrow_mut().insert(epoch, InUse::new(segment, false));
-        self.0.segments_changed.ring();
-        drop(free);
+    /// All that the last run left is read: from now on what is not needed is used again.
+    pub fn all_is_read(&self) {
+        self.0.unread.set(None);
         self.recycle();
+        self.0.segments_changed.ring();
+        self.0.room.ring();
         self.look_for_fragments();
-        true
     }
 
-    /// Ends when all that was placed so far is on stable storage, or lost.
-    pub async fn settled(&self) {
-        let last = self.0.group.borrow().last();
-        if let Some(last) = last {
-            // Whoever placed a record hears of its loss.
-            let _ = last.get().await;
-        }
+    /// Tells the operator.
+    pub fn tell(&self, event: LogEvent) {
+        (self.0.report)(event);
     }
 
-    /// Whether a message of `octets` would find room now.
-    pub fn admits(&self, octets: u64) -> Result<(), StoreError> {
-        if self.0.closed.get() {
-            return Err(StoreError::Closed);
-        }
-        let settings = &self.0.settings;
-        let free = self.0.free.borrow().len() as u64;
-        let could_be_made = match self.0.full.get() {
-            true => 0,
-            false => {
-                let there = free + self.0.in_use.borrow().len() as u64 + self.0.retired.borrow().len() as u64;
-                let room = self.0.machine.disk().free_octets(&self.0.directory).unwrap_or(0);
-                let by_disk = room.saturating_sub(settings.reserve_octets) / settings.segment_octets;
-                u64::from(settings.max_segments).saturating_sub(there).min(by_disk)
-            }
-        };
-        // The last free segments are for outcomes; without all of them, so is the rest of the current one.
-        let rest = if free < KEPT as u64 { 0 } else { self.0.group.borrow().room() as u64 };
-        let spare = (free + could_be_made).saturating_sub(KEPT as u64) * settings.segment_octets + rest;
-        // What is on its way to being free counts as long as there is a prospect of any.
-        let octets = if octets == 0 && !self.0.full.get() { 0 } else { octets.max(LEAST_ROOM) };
-        if spare < octets { Err(StoreError::Full) } else { Ok(()) }
+    /// The segment of this incarnation is not used again in this run.
+    pub fn leave_alone(&self, epoch: u64) {
+        self.0.in_use.borrow_mut().entry(epoch).and_modify(|used| used.untouchable = true);
     }
 
     /// The log's secret.
@@ -376,8 +293,9 @@ impl<M: Machine> Log<M> {
         Figures {
             segments: self.0.in_use.borrow().len() as u64,
             free: usage.free,
-            octets: usage.live + usage.current_live,
+            octets: usage.live,
             slowest,
+            unread: self.0.unread.get().map_or(0, |(segments, _)| segments),
             full: usage.short,
             closed: self.is_closed(),
         }
@@ -391,99 +309,5 @@ impl<M: Machine> Log<M> {
     /// The machine that it is on.
     pub fn machine(&self) -> &M {
         &self.0.machine
-    }
-
-    /// Reads a whole record to the front of a buffer; the range is the record.
-    pub async fn read(&self, extent: &Extent) -> io::Result<(Aligned, std::ops::Range<usize>)> {
-        let file = self.0.in_use.borrow().get(&extent.epoch).map(|used| used.segment.file.clone());
-        let file = file.ok_or_else(|| io::Error::other("the segment has been recycled"))?;
-        let start = extent.offset as usize % crate::io::aligned::BLOCK;
-        let length = blocks(start + extent.record_octets());
-        let (result, buffer) = file.read_at(Aligned::zeroed(length), length, extent.offset as u64 - start as u64).await;
-        if result? < start + extent.record_octets() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok((buffer, start..start + extent.record_octets()))
-    }
-
-    /// Writes batch after batch, for ever.
-    async fn write_batches(&self) {
-        loop {
-            let batch = self.0.group.borrow_mut().leave();
-            let Some(batch) = batch else {
-                self.0.gathered.heard().await;
-                continue;
-            };
-            self.0.room.ring();
-            let file = self.0.in_use.borrow().get(&batch.epoch).map(|used| used.segment.file.clone());
-            let (result, buffer) = match file {
-                Some(file) if !self.0.closed.get() => {
-                    let begun = self.0.machine.now();
-                    self.0.writing_since.set(Some(begun));
-                    let written = file.write_all_synced(batch.buffer, batch.range, batch.rest, batch.offset).await;
-                    self.0.writing_since.set(None);
-                    self.0.slowest.set(self.0.slowest.get().max(self.0.machine.now().saturating_sub(begun)));
-                    written
-                }
-                _ => (Err(io::Error::other("the spool is closed")), batch.buffer),
-            };
-            self.0.group.borrow_mut().returned(buffer);
-            let ending = result.map_err(|error| self.close(error));
-            self.0.batches.set(self.0.batches.get() + 1);
-            batch.ending.set(ending);
-            self.0.room.ring();
-        }
-    }
-
-    /// To be called now and then. When nothing was written since the last time, the log says of itself that all of it was on
-    /// stable storage: what is damaged after that can be told from what a crash tore.
-    pub fn pulse(&self) {
-        self.watch_speed();
-        let batches = self.0.batches.get();
-        let quiet = self.0.batches_seen.replace(batches) == batches && !self.0.group.borrow().has_gathered();
-        if quiet && self.0.unmarked.get() {
-            self.mark();
-        }
-    }
-
-    /// Says so when the disk is slow, and begins the figures anew each minute.
-    fn watch_speed(&self) {
-        let (state, now) = (&self.0, self.0.machine.now());
-        let slowest = self.figures().slowest;
-        let told = state.told_slow.get().is_some_and(|told| now < told + SLOW_AGAIN);
-        if slowest >= SLOW && !told {
-            state.told_slow.set(Some(now));
-            (state.report)(LogEvent::Slow(slowest));
-        }
-        if now >= state.slowest_from.get() + SLOW_AGAIN {
-            state.slowest_from.set(now);
-            state.slowest.set(Duration::ZERO);
-        }
-    }
-
-    /// Where the segment has no room left for it, the header of the next one says the same.
-    fn mark(&self) {
-        self.0.unmarked.set(false);
-        if !self.0.closed.get() && self.0.group.borrow_mut().place(&Draft::mark(), Kind::Mark).is_ok() {
-            self.0.gathered.ring();
-        }
-    }
-
-    /// The same, at once, and waits for it.
-    pub async fn settle(&self) {
-        self.settled().await;
-        if self.0.unmarked.get() {
-            self.mark();
-            self.settled().await;
-        }
-    }
-
-    /// A batch was lost: what the disk holds of it is unknown and must not be asked again.
-    pub fn close(&self, error: io::Error) -> BatchLost {
-        if !self.0.closed.replace(true) {
-            (self.0.report)(LogEvent::Closed(error));
-            self.0.room.ring();
-        }
-        BatchLost
     }
 }

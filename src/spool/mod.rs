@@ -2,12 +2,14 @@
 //!
 //! docs/SPOOL.md defines the states of a message, the format and what a crash makes of each state. Pure: [`record`],
 //! [`segment`], [`group_commit`], [`compaction`], [`recovery`], [`progress`], [`schedule`]. Async, over the seam: `log` (writer
-//! and segments), `mover` (stragglers), [`incoming`] (a message on its way in), and [`Spool`] itself.
+//! and segments), `mover` (stragglers), `open` and `left` (what the last run left), [`incoming`] (a message on its way in), and
+//! [`Spool`] itself.
 
 pub mod compaction;
 mod envelope_codec;
 pub mod group_commit;
 pub mod incoming;
+mod left;
 mod log;
 mod mover;
 mod open;
@@ -22,8 +24,9 @@ mod store;
 
 pub use envelope_codec::{Cursor, Malformed};
 pub use incoming::{Committed, Incoming};
+pub use left::{Left, Read};
 pub use log::{Figures, LogEvent};
-pub use open::Opened;
+pub use open::{Begun, Opened};
 pub use outcome::{Outcome, OutcomeResult};
 pub use store::{Spool, Stored};
 

@@ -1,11 +1,12 @@
 //! Moves on what lives in the oldest segment, so that it and those behind it can be used again.
 //!
-//! A message that waits is copied forward as it stands: its content, its envelope, how far it has come. The old records are
-//! let go when the copy is on stable storage; until then recovery finds the old ones, afterwards the last. What somebody is
-//! at work on is left alone: it will be done, or wait, soon. Chunks of a message whose client takes its time are moved as
-//! well. What several messages share is copied once.
+//! A message is copied forward as it stands: its content, its envelope, how far it has come. The old records are let go when the
+//! copy is on stable storage; until then recovery finds the old ones, afterwards the last. Whoever is at work on the message
+//! goes on meanwhile: the copy says what had become of it at the moment when it was put into the log, and what becomes of it
+//! later stands behind it. Chunks of a message whose client takes its time are moved as well. What several messages share is
+//! copied once.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
@@ -13,34 +14,38 @@ use super::StoreError;
 use super::group_commit::Ending;
 use super::log::Purpose;
 use super::record::{Draft, Extent, Fields, Header, Kind};
-use super::store::{Spool, Standing};
+use super::store::{Live, Spool, Standing, Stored};
 use crate::io::Machine;
 use crate::io::wait::Latch;
 use crate::mail::MessageId;
 
-/// How long to wait when the oldest segment holds nothing that can be moved now, or moving it has won no segment.
+/// How long to wait when the oldest segment holds nothing that can be moved now.
 const REST: Duration = Duration::from_secs(1);
 
-/// Messages younger than this, and due, will be gone soon: they are not worth a copy while there is room.
+/// Messages younger than this that somebody is at work on, or will be at once, will be gone soon: they are not worth a copy while
+/// there is room.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// Copies that are brought to the disk together, at most so many and of about so many octets.
-const TOGETHER: usize = 64;
+/// Copies that are brought to the disk together: so many, or of about so many octets, so that little pads their batches.
+const TOGETHER: usize = 1024;
 const TOGETHER_OCTETS: usize = 1 << 20;
 
-/// Where records went.
-type Moved = HashMap<Extent, Extent>;
+/// A message that was read, whose chunks are where its copy will name them.
+struct Ready {
+    id: MessageId,
+    stored: Stored,
+    chunks: Box<[Extent]>,
+}
 
 /// A copy that is on its way to the disk.
 struct Copy {
     id: MessageId,
     record: Extent,
+    weight: u64,
+    /// Where its own content stood.
+    own: Option<Extent>,
     chunks: Box<[Extent]>,
     ending: Latch<Ending>,
-    /// What the message waited for.
-    standing: Standing,
-    /// What the copy says of that.
-    held: bool,
 }
 
 /// Why a message was not moved.
@@ -72,11 +77,8 @@ impl<M: Machine> Spool<M> {
                 fragmented.await;
                 continue;
             }
-            let free = self.log().usage().free;
             let moved = self.empty_oldest().await;
-            // Where a segment is emptied and another filled with what was in it, the disk is not to be busy with that alone.
-            let in_vain = moved == 0 || self.log().is_full() && self.log().usage().free <= free;
-            if in_vain && self.log().is_fragmented() {
+            if moved == 0 && self.log().is_fragmented() {
                 self.log().machine().sleep(REST).await;
             }
         }
@@ -85,84 +87,78 @@ impl<M: Machine> Spool<M> {
     /// Moves on what lives in the oldest segment; how many records or messages that were.
     async fn empty_oldest(&self) -> usize {
         let Some((epoch, holders)) = self.log().oldest() else { return 0 };
-        let (mut moved, mut count) = (Moved::new(), 0);
-        let (mut copies, mut octets) = (Vec::new(), 0);
+        // As long as somebody pins the old place, no segment behind it is used again: so what was copied there is there.
+        self.forwarded().retain(|old, _| self.log().is_in_use(old.epoch));
+        let mut count = 0;
+        let (mut ready, mut octets, mut own) = (Vec::new(), 0, HashSet::<Extent>::new());
         for id in holders {
             if self.open_chain(id).is_some() {
                 count += self.move_open_chain(id, epoch).await.unwrap_or(0);
                 continue;
             }
-            let Some(standing) = self.take_movable(id, epoch) else { continue };
-            match self.copy(id, epoch, standing, &mut moved).await {
-                Ok(copy) => {
-                    octets += copy.record.record_octets();
-                    copies.push(copy);
-                }
-                Err(Unmoved::Unreadable) => {
-                    self.moving().remove(&id);
-                    self.stand(id, standing);
-                }
-                Err(Unmoved::NoRoom) => {
-                    self.stand_again(id, standing);
-                    break;
-                }
+            if !self.is_to_move(id, epoch) {
+                continue;
             }
-            if copies.len() >= TOGETHER || octets >= TOGETHER_OCTETS {
-                octets = 0;
-                count += self.settle_copies(std::mem::take(&mut copies)).await;
+            // Content that is copied with these is to be on stable storage before another copy names it.
+            let shares = |live: &mut Live| live.chunks.iter().any(|chunk| own.contains(chunk));
+            if !own.is_empty() && self.with_live(id, shares) == Some(true) {
+                (octets, own) = Default::default();
+                count += self.copy(std::mem::take(&mut ready)).await;
+            }
+            match self.make_ready(id, epoch).await {
+                Ok(message) => {
+                    octets += message.stored.octets();
+                    own.extend(message.stored.message.extents.last().copied());
+                    ready.push(message);
+                }
+                Err(Unmoved::Unreadable) => continue,
+                Err(Unmoved::NoRoom) => break,
+            }
+            if ready.len() >= TOGETHER || octets >= TOGETHER_OCTETS {
+                (octets, own) = Default::default();
+                count += self.copy(std::mem::take(&mut ready)).await;
             }
         }
-        count + self.settle_copies(copies).await
+        count + self.copy(ready).await
     }
 
-    /// Takes a message out of the schedule if it has records in this segment and can be moved; what it waited for.
-    fn take_movable(&self, id: MessageId, epoch: u64) -> Option<Standing> {
+    /// Whether a message has records in this segment or an older one, and is worth a copy.
+    fn is_to_move(&self, id: MessageId, epoch: u64) -> bool {
         let machine = self.log().machine();
-        let spared = machine.wall_clock().saturating_sub(YOUNG.as_micros() as u64);
-        let standing = self.with_live(id, |live| {
+        let young = id.made_at() > machine.wall_clock().saturating_sub(YOUNG.as_micros() as u64);
+        let spared = young && !self.log().is_full();
+        self.with_live(id, |live| {
             let concerned = live.chunks.iter().chain([&live.record]).any(|extent| extent.epoch <= epoch);
-            concerned.then_some(live.standing)
-        })??;
-        match standing {
-            Standing::Busy => return None,
-            Standing::Waiting(due) if due <= machine.now() && id.made_at() > spared && !self.log().is_full() => {
-                return None;
-            }
-            Standing::Waiting(_) | Standing::Held => {}
-        }
-        self.stand(id, Standing::Busy);
-        self.moving().insert(id);
-        Some(standing)
+            let goes_soon = match live.standing {
+                Standing::Busy => true,
+                Standing::Waiting(due) => due <= machine.now(),
+                Standing::Held => false,
+            };
+            concerned && !(spared && goes_soon)
+        })
+        .unwrap_or(false)
     }
 
-    /// Begins to copy a message. Its chunks are on stable storage before its message record is begun, so that a record that is
-    /// whole names only what is.
-    async fn copy(&self, id: MessageId, epoch: u64, standing: Standing, moved: &mut Moved) -> Result<Copy, Unmoved> {
+    /// Reads a message and moves its chunks, which are on stable storage when this ends: so a record that names them is not begun
+    /// before, and one that is whole names only what is.
+    async fn make_ready(&self, id: MessageId, epoch: u64) -> Result<Ready, Unmoved> {
         let stored = self.read(id).await?;
-        let own = stored.message.extents.last().copied();
         let old = self.with_live(id, |live| live.chunks.clone()).unwrap_or_default();
         let mut chunks = Vec::with_capacity(old.len());
         for chunk in &old {
-            let chunk = match moved.get(chunk) {
-                Some(there) => *there,
+            let known = self.forwarded().get(chunk).copied();
+            let chunk = match known {
+                Some(there) => there,
                 None if chunk.epoch > epoch => *chunk,
                 None => {
                     let there = self.copy_chunk(chunk).await?;
-                    moved.insert(*chunk, there);
+                    self.forwarded().insert(*chunk, there);
                     there
                 }
             };
             chunks.push(chunk);
         }
-        let fields = Fields { progress: Some(stored.progress.clone()), ..stored.message.fields.clone() };
-        let mut draft = Draft::message_with(&stored.message.envelope, &chunks, &fields, self.take_buffer());
-        draft.push(stored.own_content());
-        draft.set_findings(&stored.message.content);
-        let begun = self.log().begin(&draft, Kind::Message, Purpose::Upkeep).await;
-        self.give_buffer(draft.into_buffer());
-        let (record, ending) = begun?;
-        moved.extend(own.map(|own| (own, record)));
-        Ok(Copy { id, record, chunks: chunks.into(), ending, standing, held: stored.progress.is_held() })
+        Ok(Ready { id, stored, chunks: chunks.into() })
     }
 
     /// Copies one record's content, under the id that it had. Nobody has pinned it: the oldest segment, which its owner still
@@ -172,43 +168,85 @@ impl<M: Machine> Spool<M> {
         let record = &buffer[range];
         let header = Header::decode(record, self.log().key()).ok_or(Unmoved::Unreadable)?;
         let draft = Draft::chunk(header.id, &record[chunk.head as usize..]);
-        let there = self.log().append(&draft, Kind::Chunk, Purpose::Upkeep).await?;
-        self.log().unpin(&there);
+        let there = self.bring_chunk(&draft).await?;
+        self.log().unpin(&there, there.weight());
         Ok(there)
     }
 
-    /// Waits for copies and lets the old records go; how many messages were moved.
-    async fn settle_copies(&self, copies: Vec<Copy>) -> usize {
-        let mut count = 0;
-        for Copy { id, record, chunks, ending, standing, held } in copies {
-            if self.log().end(&record, &ending).await.is_ok() {
-                count += 1;
-                self.has_moved();
-                chunks.iter().for_each(|chunk| self.log().pin_shared(chunk, id));
-                let old = self.with_live(id, |live| {
-                    (std::mem::replace(&mut live.record, record), std::mem::replace(&mut live.chunks, chunks))
-                });
-                old.iter().for_each(|(record, chunks)| self.let_go(record, chunks));
-                if let Some(now) = self.with_live(id, |live| live.progress.is_held()).filter(|now| *now != held) {
-                    // The operator changed that meanwhile, and the copy stands behind what was noted then.
-                    let _ = self.log().note(&Draft::hold(id, now), Kind::Hold, Purpose::Upkeep).await;
-                }
+    /// Brings a copy of a chunk to the disk.
+    async fn bring_chunk(&self, draft: &Draft) -> Result<Extent, StoreError> {
+        let weight = draft.weight(Kind::Chunk);
+        self.log().count_copy(weight, true);
+        let there = self.log().append(draft, Kind::Chunk, Purpose::Move).await;
+        self.log().count_copy(weight, false);
+        there
+    }
+
+    /// Puts copies into the log one behind the other, waits for them, and lets the old records go; how many were moved.
+    async fn copy(&self, ready: Vec<Ready>) -> usize {
+        let mut copies = Vec::with_capacity(ready.len());
+        for message in ready {
+            match self.place_copy(message).await {
+                Ok(copy) => copies.extend(copy),
+                Err(_) => break,
             }
-            self.stand_again(id, standing);
+        }
+        let mut count = 0;
+        for Copy { id, record, weight, own, chunks, ending } in copies {
+            let ended = self.log().end(&record, weight, &ending).await;
+            self.log().count_copy(weight, false);
+            if ended.is_err() {
+                continue;
+            }
+            // Others may share what stands in the record itself.
+            self.forwarded().extend(own.map(|own| (own, record)));
+            chunks.iter().for_each(|chunk| self.log().pin_shared(chunk, id));
+            let old = self.with_live(id, |live| {
+                (std::mem::replace(&mut live.record, record), std::mem::replace(&mut live.chunks, chunks.clone()))
+            });
+            match old {
+                Some((old, chunks)) => {
+                    self.let_go(&old, weight, &chunks);
+                    self.has_moved();
+                    count += 1;
+                }
+                // It is finished meanwhile, which stands behind the copy.
+                None => self.let_go(&record, weight, &chunks),
+            }
         }
         count
     }
 
-    /// Lets a message wait for what it waited for before, unless the operator wants something else meanwhile.
-    fn stand_again(&self, id: MessageId, standing: Standing) {
-        self.moving().remove(&id);
-        let now = self.with_live(id, |live| (live.progress.is_held(), live.progress.due()));
-        match (standing, now) {
-            (_, None) => {}
-            (Standing::Held, Some((false, due))) => self.schedule(id, due),
-            // It is to be tried at once now, and was not before; else it keeps its turn.
-            (Standing::Waiting(until), Some((false, 0))) if until > self.log().machine().now() => self.schedule(id, 0),
-            (standing, Some(_)) => self.stand(id, standing),
+    /// Puts the copy of a message into the log; none where it is finished. It says what has become of the message at the very
+    /// moment when it gets its place.
+    async fn place_copy(&self, message: Ready) -> Result<Option<Copy>, StoreError> {
+        let Ready { id, stored, chunks } = message;
+        let mut patience = None;
+        loop {
+            let Some((progress, weight)) = self.with_live(id, |live| (live.progress.clone(), live.weight)) else {
+                return Ok(None);
+            };
+            let mut fields = Fields { progress: Some(progress), ..stored.message.fields.clone() };
+            if self.log().is_full() {
+                fields.progress.iter_mut().for_each(|progress| progress.shorten());
+            }
+            let mut draft = Draft::message_with(&stored.message.envelope, &chunks, &fields, self.take_buffer());
+            draft.push(stored.own_content());
+            draft.set_findings(&stored.message.content);
+            let placed = self.log().place_now(&draft, Kind::Message, Purpose::Move);
+            let why = match placed? {
+                Ok(placed) => {
+                    let record = draft.extent(placed.epoch, placed.offset);
+                    self.log().count_copy(weight, true);
+                    self.log().pin(&record, id, weight);
+                    self.give_buffer(draft.into_buffer());
+                    let own = stored.message.extents.last().copied();
+                    return Ok(Some(Copy { id, record, weight, own, chunks, ending: placed.ending }));
+                }
+                Err(why) => why,
+            };
+            self.give_buffer(draft.into_buffer());
+            self.log().wait_for_room(why, Purpose::Move, &mut patience).await?;
         }
     }
 
@@ -223,15 +261,15 @@ impl<M: Machine> Spool<M> {
             let Some((place, old)) = next else { return Ok(count) };
             let (buffer, range) = self.read_record(&old).await?;
             let draft = Draft::chunk(id, &buffer[range.start + old.head as usize..range.end]);
-            let new = self.log().append(&draft, Kind::Chunk, Purpose::Upkeep).await?;
+            let new = self.bring_chunk(&draft).await?;
             // Meanwhile it may have been committed, which needs the chunks where they were, or given up.
             match self.open_chain(id) {
                 Some(chain) => {
                     chain.borrow_mut()[place] = new;
-                    self.log().unpin(&old);
+                    self.log().unpin(&old, old.weight());
                     count += 1;
                 }
-                None => self.log().unpin(&new),
+                None => self.log().unpin(&new, new.weight()),
             }
         }
     }

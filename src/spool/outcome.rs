@@ -57,6 +57,10 @@ pub fn encode_outcomes(outcomes: &[Outcome], to: &mut Vec<u8>) {
     }
 }
 
+/// Octets of a list of outcomes before the first, and of one that was deferred before its reason.
+pub(super) const OUTCOMES: usize = 4;
+pub(super) const DEFERRED: usize = 4 + 1 + 8 + 4 + 2;
+
 /// Octets of a reason that are kept: with the most recipients a record stays within its bound.
 const REASON_MAX: usize = 256;
 

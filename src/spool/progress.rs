@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::envelope_codec::{Cursor, Malformed};
-use super::outcome::{Outcome, OutcomeResult, decode_outcomes, encode_outcomes};
+use super::outcome::{DEFERRED, OUTCOMES, Outcome, OutcomeResult, decode_outcomes, encode_outcomes};
 
 /// A recipient with something left to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +123,27 @@ impl Progress {
         encode_outcomes(&outcomes, to);
     }
 
+    /// Octets of what [`Progress::encode`] appends.
+    pub fn octets(&self) -> usize {
+        let mut payload = Vec::new();
+        self.encode(&mut payload);
+        payload.len()
+    }
+
+    /// Lets no reason be longer than [`Progress::octets_at_most`] counts.
+    pub fn shorten(&mut self) {
+        for pending in self.pending.iter_mut().flatten() {
+            if let Some(reason) = pending.reason.take() {
+                pending.reason = Some(reason[..reason.floor_char_boundary(SHORT_REASON)].into());
+            }
+        }
+    }
+
+    /// Octets that the progress of a message with so many recipients takes at most, with short reasons.
+    pub const fn octets_at_most(recipients: u32) -> usize {
+        1 + OUTCOMES + recipients as usize * (DEFERRED + SHORT_REASON)
+    }
+
     /// Reads the progress of a message with so many recipients.
     pub fn decode(recipients: u32, payload: &[u8]) -> Result<Progress, Malformed> {
         let mut cursor = Cursor::new(payload);
@@ -136,7 +157,8 @@ impl Progress {
     }
 }
 
-/// Recipients above which their reasons are shortened in the copy of a message, so that it stays within a record, and to what.
+/// Recipients above which their reasons are shortened in the copy of a message, so that it stays within a record, and to what; so
+/// are those of any message where room is short.
 const MANY: usize = 1000;
 const SHORT_REASON: usize = 64;
 
@@ -146,7 +168,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn deferred(recipient: u32, not_before: u64, attempts: u32) -> Outcome {
-        Outcome { recipient, result: OutcomeResult::Deferred { not_before, attempts, reason: "locked".into() } }
+        let reason = if attempts > 9 { "locked ".repeat(attempts as usize % 35) } else { "locked".into() };
+        Outcome { recipient, result: OutcomeResult::Deferred { not_before, attempts, reason: reason.into() } }
     }
 
     fn delivered(recipient: u32) -> Outcome {
@@ -186,6 +209,9 @@ mod tests {
             prop_assert_eq!(read.pending(), progress.pending());
             prop_assert_eq!((read.is_held(), read.is_finished()), (held, progress.is_finished()));
             prop_assert_eq!(Progress::decode(recipients, &payload[..payload.len() - 1]), Err(Malformed));
+            prop_assert_eq!(progress.octets(), payload.len());
+            progress.shorten();
+            prop_assert!(progress.octets() <= Progress::octets_at_most(recipients));
         }
     }
 }

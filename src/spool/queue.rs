@@ -1,9 +1,9 @@
 //! What an operator sees of the messages in a spool, and does with them.
 
 use std::io;
-use std::time::Duration;
 
 use super::StoreError;
+use super::group_commit::BatchLost;
 use super::log::Purpose;
 use super::outcome::{Outcome, OutcomeResult};
 use super::progress::Progress;
@@ -95,9 +95,6 @@ impl Entry {
     }
 }
 
-/// How often it is looked whether a message has been moved on.
-const MOVING: Duration = Duration::from_millis(10);
-
 /// Octets of a message record that are read first to find its envelope.
 const ENVELOPE_USUALLY: u32 = 4096;
 
@@ -131,24 +128,21 @@ impl<M: Machine> Spool<M> {
         if !self.has(id) {
             return Err(Undone::Unknown);
         }
-        self.log().note(&Draft::hold(id, held), Kind::Hold, Purpose::Upkeep).await?;
+        let noted = self.log().place(&Draft::hold(id, held), Kind::Hold, Purpose::Outcome).await?;
+        // From now on, and not from when it is durable: a copy that is made meanwhile stands behind what was noted, and says it.
         let now = self.with_live(id, |live| {
             live.progress.hold(held);
             (live.standing, live.progress.due())
         });
-        match now {
-            Some((Standing::Waiting(_) | Standing::Held, due)) => self.schedule(id, due),
-            Some((Standing::Busy, _)) => {}
-            None => return Err(Undone::Unknown),
+        if let Some((Standing::Waiting(_) | Standing::Held, due)) = now {
+            self.schedule(id, due);
         }
-        Ok(())
+        noted.ending.get().await.map_err(|BatchLost| StoreError::Closed)?;
+        if now.is_some() { Ok(()) } else { Err(Undone::Unknown) }
     }
 
     /// Takes a message out: that is the end of it for all recipients that are left. Durable when this ends well.
     pub async fn remove(&self, id: MessageId) -> Result<(), Undone> {
-        while self.moving().contains(&id) {
-            self.log().machine().sleep(MOVING).await;
-        }
         let (standing, pending) =
             self.with_live(id, |live| (live.standing, live.progress.pending())).ok_or(Undone::Unknown)?;
         if standing == Standing::Busy {
@@ -159,10 +153,10 @@ impl<M: Machine> Spool<M> {
         let removed =
             pending.iter().map(|pending| Outcome { recipient: pending.place, result: OutcomeResult::Removed });
         let outcomes: Vec<_> = removed.collect();
-        match self.log().note(&Draft::outcomes(id, &outcomes), Kind::Outcomes, Purpose::Upkeep).await {
-            Ok(()) => {
+        match self.log().place(&Draft::outcomes(id, &outcomes), Kind::Outcomes, Purpose::Outcome).await {
+            Ok(noted) => {
                 self.apply(id, &outcomes);
-                Ok(())
+                noted.ending.get().await.map_err(|BatchLost| StoreError::Closed.into())
             }
             Err(error) => {
                 self.stand(id, standing);

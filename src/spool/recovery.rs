@@ -4,16 +4,24 @@
 //! agree; a message if all of its content is there. What is neither a whole record nor blank nor left over from an earlier
 //! incarnation is damage and is set aside, if it was on stable storage once: a record behind it was written with a later batch,
 //! or the next segment says so. Else it is what a crash left of the last batch, which nobody was told of.
+//!
+//! Segments are read from the newest to the oldest, and in each the records from the last to the first. So what became of a
+//! message is known before the message is met: as soon as it is, it can go on, while older segments are still to be read.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::outcome::Outcome;
 use super::progress::Progress;
-use super::record::{ALIGNMENT, Extent, Header, Key, Kind, Message, held, outcomes};
+use super::record::{Extent, Header, Key, Kind, Message, held, message_weight, outcomes};
 use super::segment::SEGMENT_HEADER;
-use crate::io::aligned::BLOCK;
 use crate::mail::MessageId;
+
+mod known;
+mod scan;
+
+use known::Known;
+pub use scan::Scan;
 
 /// A message that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,127 +34,154 @@ pub struct Survivor {
     pub chunks: Box<[Extent]>,
     /// What is left to do.
     pub progress: Progress,
+    /// What its message record weighs.
+    pub weight: u64,
 }
 
-/// What recovery found.
-#[derive(Debug, Default)]
-pub struct Recovered {
-    /// Messages with something left to do, oldest first.
+/// What was found with a segment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Messages with something left to do, all of whose content was seen, oldest first.
     pub survivors: Vec<Survivor>,
-    /// Messages with something left to do whose content is not all in chunks that were seen, oldest first: it is in records of
-    /// other messages, or missing.
-    pub doubtful: Vec<Survivor>,
-    /// Whole records seen.
-    pub records: u64,
-    /// The newest id seen; new ones must be above it.
-    pub newest: Option<MessageId>,
+    /// Messages with something left to do of whose content something is missing, oldest first.
+    pub lacking: Vec<Survivor>,
+    /// Where octets stand that are no record of ours though records should: to be kept before the segment is used again.
+    pub damage: Vec<Range<usize>>,
 }
 
-/// Reads the segments of one log in the order of their incarnations.
+/// Reads the segments of one log from the newest incarnation to the oldest.
 #[derive(Debug)]
 pub struct Recovery {
     key: Key,
-    messages: HashMap<MessageId, Survivor>,
-    /// Of chunks alone: most messages are in one record and need none.
-    chunks: HashSet<Extent>,
-    found: Recovered,
+    /// What became of messages whose record was not met yet.
+    known: HashMap<MessageId, Known>,
+    /// Messages that were met, so that what stands before is of no account: those that go on, and those of which a copy was met.
+    met: HashSet<MessageId>,
+    /// Messages that lack content which may stand in segments that were not read yet.
+    incomplete: Vec<Survivor>,
+    /// Records that hold content of messages that were met: not seen yet, and seen.
+    wanted: HashSet<Extent>,
+    seen: HashSet<Extent>,
+    records: u64,
+    newest: Option<MessageId>,
 }
 
 impl Recovery {
     /// Of the log with this key, of which nothing is read yet.
     pub fn new(key: Key) -> Recovery {
-        Recovery { key, messages: HashMap::new(), chunks: HashSet::new(), found: Recovered::default() }
+        let (known, met, incomplete, wanted, seen, records, newest) = Default::default();
+        Recovery { key, known, met, incomplete, wanted, seen, records, newest }
     }
 
-    /// Reads one segment; `octets` are all of it, its header block included, and the first `sealed` of them were on stable
-    /// storage once, as the next segment says. Segments must come in the order of their epochs. Returns where octets stand that
-    /// are no record of ours though records should: to be kept before it is used again.
-    pub fn read_segment(&mut self, epoch: u64, octets: &[u8], sealed: u32) -> Vec<Range<usize>> {
-        let mut damage = Vec::new();
-        let mut gaps = Vec::new();
-        let mut position = SEGMENT_HEADER;
-        let mut sealed = (sealed as usize).min(octets.len());
-        let mut doubtful: Option<usize> = None;
-        while position < octets.len() {
-            match whole_record(self.key, epoch, &octets[position..]) {
-                Some(header) => {
-                    gaps.extend(doubtful.take().map(|start| start..position));
-                    sealed = sealed.max(position.min(header.batch as usize));
-                    let end = position + header.length as usize;
-                    if !self.read_record(&header, &octets[position..end], position as u32) {
-                        damage.push(position..end);
-                    }
-                    position += header.stride();
-                }
-                None => {
-                    doubtful.get_or_insert(position);
-                    position = skip(octets, position);
-                }
-            }
-        }
-        gaps.extend(doubtful.map(|start| start..octets.len()));
-        for gap in gaps {
-            let gap = gap.start..gap.end.min(sealed);
-            if gap.start < gap.end && is_damage(self.key, epoch, &octets[gap.clone()]) {
-                damage.push(gap);
-            }
-        }
-        damage
+    /// Whole records seen.
+    pub fn records(&self) -> u64 {
+        self.records
     }
 
-    /// Takes in one whole record; false if it makes no sense.
+    /// The newest id seen.
+    pub fn newest(&self) -> Option<MessageId> {
+        self.newest
+    }
+
+    /// Reads one segment in one go; see [`Scan`].
+    pub fn read_segment(&mut self, epoch: u64, octets: &[u8], sealed: u32) -> Found {
+        let mut scan = Scan::new(epoch, sealed);
+        while scan.step(self, octets, usize::MAX) {}
+        self.end_segment(scan)
+    }
+
+    /// Says what was found with a segment that was read to its end: with it, or with it at last.
+    pub fn end_segment(&mut self, scan: Scan) -> Found {
+        let epoch = scan.epoch();
+        let mut found = Found { damage: scan.into_damage(), ..Found::default() };
+        for survivor in std::mem::take(&mut self.incomplete) {
+            let missing = survivor.chunks.iter().filter(|extent| !self.seen.contains(extent));
+            match missing.map(|extent| extent.epoch).max() {
+                None => found.survivors.push(survivor),
+                // Content stands before the record that names it. All from here on was read, and it is not there.
+                Some(newest) if newest >= epoch => found.lacking.push(survivor),
+                Some(_) => self.incomplete.push(survivor),
+            }
+        }
+        found.survivors.sort_by_key(|survivor| survivor.id);
+        found.lacking.sort_by_key(|survivor| survivor.id);
+        found
+    }
+
+    /// All segments were read: messages that lack content lack it for good.
+    pub fn lacking(&mut self) -> Vec<Survivor> {
+        let mut lacking = std::mem::take(&mut self.incomplete);
+        lacking.sort_by_key(|survivor| survivor.id);
+        lacking
+    }
+
+    /// Takes in one whole record, behind which all was read; false if it makes no sense.
     fn read_record(&mut self, header: &Header, record: &[u8], offset: u32) -> bool {
-        self.found.records += 1;
+        self.records += 1;
         if header.kind != Kind::Mark {
-            self.found.newest = self.found.newest.max(Some(header.id));
+            self.newest = self.newest.max(Some(header.id));
         }
         match header.kind {
-            Kind::Chunk => self.chunks.insert(header.extent(offset)),
-            Kind::Message => Message::decode(header, record, offset).map(|message| self.read_message(message)).is_ok(),
-            Kind::Outcomes => outcomes(header, record).map(|outcomes| self.read_outcomes(header.id, &outcomes)).is_ok(),
+            Kind::Chunk => {
+                self.see(header.extent(offset));
+                true
+            }
+            Kind::Message => match Message::decode(header, record, offset) {
+                Ok(message) => {
+                    self.see(header.extent(offset));
+                    self.read_message(message);
+                    true
+                }
+                Err(_) => false,
+            },
+            Kind::Outcomes => outcomes(header, record).map(|outcomes| self.read_outcomes(header.id, outcomes)).is_ok(),
             Kind::Hold => held(header, record).map(|held| self.read_hold(header.id, held)).is_ok(),
             Kind::Mark => true,
         }
     }
 
-    /// A further record of a message that was seen before is its copy, which was moved on: it says how far it had come.
-    fn read_message(&mut self, message: Message) {
-        let Message { envelope, mut extents, fields, .. } = message;
-        if let Some(origin) = fields.origin {
-            self.read_outcomes(origin.parent, &origin.taken());
+    /// Content is where it should be.
+    fn see(&mut self, extent: Extent) {
+        if self.wanted.remove(&extent) {
+            self.seen.insert(extent);
         }
-        let progress = fields.progress.unwrap_or_else(|| Progress::new(envelope.recipients.len() as u32));
-        let Some(record) = extents.pop().filter(|_| !progress.is_finished()) else {
-            self.messages.remove(&envelope.id);
-            return;
-        };
-        self.messages.insert(envelope.id, Survivor { id: envelope.id, record, chunks: extents.into(), progress });
     }
 
-    /// Where the message is not known, it is long gone: the segment that held it has been recycled.
-    fn read_outcomes(&mut self, id: MessageId, outcomes: &[Outcome]) {
-        let Some(survivor) = self.messages.get_mut(&id) else { return };
-        survivor.progress.apply(outcomes);
-        if survivor.progress.is_finished() {
-            self.messages.remove(&id);
+    /// The last record of a message stands for it. One that says how far the message had come is a copy, which was moved on: there
+    /// may be others before it.
+    fn read_message(&mut self, message: Message) {
+        let Message { envelope, mut extents, fields, .. } = message;
+        let (id, of_progress) = (envelope.id, fields.octets_of_progress());
+        if let Some(origin) = &fields.origin {
+            self.read_outcomes(origin.parent, origin.taken());
+        }
+        if self.met.contains(&id) {
+            return;
+        }
+        let known = self.known.remove(&id).unwrap_or_default();
+        if fields.progress.is_some() {
+            self.met.insert(id);
+        }
+        let mut progress = fields.progress.unwrap_or_else(|| Progress::new(envelope.recipients.len() as u32));
+        known.apply(&mut progress);
+        let Some(record) = extents.pop().filter(|_| !progress.is_finished()) else { return };
+        self.met.insert(id);
+        self.wanted.extend(extents.iter().filter(|extent| !self.seen.contains(extent)));
+        let weight = message_weight(record.record_octets() - of_progress, progress.recipients());
+        self.incomplete.push(Survivor { id, record, chunks: extents.into(), progress, weight });
+    }
+
+    /// Where the message is not met, it is long gone: the segment that held it has been recycled.
+    fn read_outcomes(&mut self, id: MessageId, outcomes: Vec<Outcome>) {
+        if !self.met.contains(&id) {
+            self.known.entry(id).or_default().before(outcomes);
         }
     }
 
     fn read_hold(&mut self, id: MessageId, held: bool) {
-        if let Some(survivor) = self.messages.get_mut(&id) {
-            survivor.progress.hold(held);
+        if !self.met.contains(&id) {
+            self.known.entry(id).or_default().held_before(held);
         }
-    }
-
-    /// All segments were read. Only now is it known which messages lack content that they need: of a resolved one, some may
-    /// have been overwritten already.
-    pub fn finish(mut self) -> Recovered {
-        let whole = |survivor: &Survivor| survivor.chunks.iter().all(|extent| self.chunks.contains(extent));
-        (self.found.survivors, self.found.doubtful) = self.messages.into_values().partition(whole);
-        for messages in [&mut self.found.survivors, &mut self.found.doubtful] {
-            messages.sort_by_key(|survivor| survivor.id);
-        }
-        self.found
     }
 }
 
@@ -160,386 +195,11 @@ pub fn incarnation(key: Key, octets: &[u8]) -> Option<u64> {
                 newest = newest.max(Some(header.epoch));
                 position += header.stride();
             }
-            None => position = skip(octets, position),
+            None => position = scan::skip(octets, position),
         }
     }
     newest
 }
 
-/// Where a record may begin behind `position`, at which none does. Nothing but padding between here and the next block is the
-/// common case: it is stepped over in one go.
-fn skip(octets: &[u8], position: usize) -> usize {
-    let next = position + ALIGNMENT;
-    let block_end = next.next_multiple_of(BLOCK).min(octets.len());
-    match octets.get(next..block_end) {
-        Some(padding) if padding.iter().all(|octet| *octet == 0) => block_end,
-        _ => next,
-    }
-}
-
-/// Whether the octets between two whole records are anything but blank or left over from an earlier incarnation.
-fn is_damage(key: Key, epoch: u64, mut gap: &[u8]) -> bool {
-    while !gap.is_empty() {
-        let step = match Header::decode(gap, key) {
-            Some(old) if old.epoch < epoch => old.stride(),
-            _ if gap.iter().take(ALIGNMENT).all(|octet| *octet == 0) => ALIGNMENT,
-            _ => return true,
-        };
-        gap = gap.get(step..).unwrap_or_default();
-    }
-    false
-}
-
-/// The header of the record at the front of `octets`, if it is whole and of this incarnation.
-fn whole_record(key: Key, epoch: u64, octets: &[u8]) -> Option<Header> {
-    Header::decode(octets, key).filter(|header| header.epoch == epoch && header.matches(octets))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mail::{BodyType, Client, Content, Dsn, Envelope, Mailbox, Protocol, ReversePath, SessionId};
-    use crate::spool::group_commit::GroupCommit;
-    use crate::spool::outcome::OutcomeResult;
-    use crate::spool::record::{Draft, Fields, Memory, Origin};
-    use proptest::prelude::*;
-
-    const KEY: Key = Key(0x0123_4567_89AB_CDEF);
-    const OCTETS: usize = 64 * BLOCK;
-
-    fn envelope(id: u64) -> Envelope {
-        Envelope {
-            id: MessageId(id),
-            session: SessionId(1),
-            received_at: id,
-            reverse_path: ReversePath::Null,
-            recipients: ["a@localhost", "b@localhost"].map(|text| Mailbox::parse(text).expect("a mailbox")).to_vec(),
-            body: BodyType::SevenBit,
-            smtputf8: false,
-            client: Client {
-                address: "192.0.2.1:25".parse().expect("an address"),
-                helo: "client.example".into(),
-                protocol: Protocol::Esmtp,
-                tls: None,
-                user: None,
-            },
-            dsn: Dsn::default(),
-            notes: Vec::new(),
-            require_tls: false,
-            hold_until: None,
-            deliver_by: None,
-            priority: 0,
-        }
-    }
-
-    fn message(id: u64, content: usize, extents: &[Extent]) -> Draft {
-        let mut draft = Draft::message(&envelope(id), extents, Vec::new());
-        draft.push(&vec![b'x'; content]);
-        draft.set_findings(&Content { octets: content as u64, ..Content::default() });
-        draft
-    }
-
-    fn outcome(recipient: u32, result: OutcomeResult) -> Outcome {
-        Outcome { recipient, result }
-    }
-
-    /// A segment as the group commit writes it.
-    struct Segment {
-        group: GroupCommit,
-        octets: Vec<u8>,
-        epoch: u64,
-    }
-
-    impl Segment {
-        fn over(octets: Vec<u8>, epoch: u64) -> Segment {
-            let mut group = GroupCommit::new(KEY, OCTETS);
-            group.begin_segment(epoch);
-            Segment { group, octets, epoch }
-        }
-
-        fn new(epoch: u64) -> Segment {
-            Segment::over(vec![0; OCTETS], epoch)
-        }
-
-        /// Writes records as one batch; where each stands.
-        fn batch(&mut self, drafts: &[(&Draft, Kind)]) -> Vec<Extent> {
-            let place = |(draft, kind): &(&Draft, Kind)| {
-                let placed = self.group.place(draft, *kind).expect("there is room");
-                draft.extent(self.epoch, placed.offset)
-            };
-            let places = drafts.iter().map(place).collect();
-            while let Some(write) = self.group.leave() {
-                let parts = std::iter::once(&write.buffer[write.range.clone()]);
-                let mut offset = write.offset as usize;
-                for octets in parts.chain(write.rest.iter().map(|part| part.octets(&write.buffer))) {
-                    self.octets[offset..offset + octets.len()].copy_from_slice(octets);
-                    offset += octets.len();
-                }
-                self.group.returned(write.buffer);
-            }
-            places
-        }
-
-        fn message(&mut self, id: u64, content: usize) -> Extent {
-            self.batch(&[(&message(id, content, &[]), Kind::Message)])[0]
-        }
-    }
-
-    /// A message as a client's is received.
-    fn received(id: u64, content: usize, memory: &Memory) -> Draft {
-        let mut draft = Draft::receiving(&envelope(id), &[], &Fields::default(), memory);
-        let mut left = content;
-        while left > 0 {
-            let room = draft.room(memory);
-            let octets = room.len().min(left);
-            room[..octets].fill(b'y');
-            draft.received(octets);
-            left -= octets;
-        }
-        draft.set_findings(&Content { octets: content as u64, ..Content::default() });
-        draft.close();
-        draft
-    }
-
-    #[test]
-    fn records_that_are_written_from_pieces_stand_among_others() {
-        let memory = Memory::default();
-        let mut segment = Segment::new(7);
-        let sizes = [100, 40_000, 0, 70_000, 17_000, 5, 16_384];
-        let drafts: Vec<_> = sizes.iter().enumerate().map(|(id, size)| received(id as u64, *size, &memory)).collect();
-        assert_eq!(drafts.iter().filter(|draft| draft.has_pieces()).count(), 4, "the others have no more than a front");
-        let places = segment.batch(&drafts.iter().map(|draft| (draft, Kind::Message)).collect::<Vec<_>>());
-        let behind = segment.message(99, 10);
-        let (recovered, damage) = recover(7, &segment.octets, behind.offset + behind.record_octets() as u32);
-        assert_eq!((ids(&recovered.survivors), damage), (vec![0, 1, 2, 3, 4, 5, 6, 99], vec![]));
-        let found: Vec<_> = recovered.survivors.iter().map(|survivor| survivor.record).collect();
-        assert_eq!(found[..7], places);
-        for (place, size) in places.iter().zip(sizes) {
-            let content = &segment.octets[place.offset as usize..][place.head as usize..][..place.octets as usize];
-            assert!(content.len() == size && content.iter().all(|octet| *octet == b'y'));
-        }
-    }
-
-    /// What recovery makes of one segment, and the damage in it.
-    fn recover(epoch: u64, octets: &[u8], sealed: u32) -> (Recovered, Vec<Range<usize>>) {
-        let mut recovery = Recovery::new(KEY);
-        let damage = recovery.read_segment(epoch, octets, sealed);
-        (recovery.finish(), damage)
-    }
-
-    fn ids(messages: &[Survivor]) -> Vec<u64> {
-        messages.iter().map(|survivor| survivor.id.0).collect()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn octets_that_mean_nothing_are_read_without_harm(
-            octets in proptest::collection::vec(any::<u8>(), 0..3 * BLOCK),
-            epoch: u64,
-            sealed: u32,
-        ) {
-            let (recovered, _) = recover(epoch, &octets, sealed);
-            prop_assert_eq!((recovered.survivors.len(), recovered.records), (0, 0));
-            prop_assert_eq!(incarnation(KEY, &octets), None);
-        }
-
-        #[test]
-        fn damage_is_found_and_spares_the_others(
-            sizes in proptest::collection::vec(0usize..9000, 2..12),
-            start in BLOCK..OCTETS,
-            garbage in proptest::collection::vec(1u8..=255, 1..20_000),
-        ) {
-            let mut segment = Segment::new(7);
-            let places: Vec<_> = sizes.iter().enumerate().map(|(id, size)| segment.message(id as u64, *size)).collect();
-            let end = (start + garbage.len()).min(OCTETS);
-            let hit = |place: &Extent| {
-                (place.offset as usize) < end && start < place.offset as usize + place.record_octets()
-            };
-            let known = places.last().map_or(0, |place| place.offset + place.record_octets() as u32);
-            segment.octets[start..end].iter_mut().zip(&garbage).for_each(|(octet, change)| *octet ^= change);
-
-            let (recovered, damage) = recover(7, &segment.octets, known);
-            let spared: Vec<_> = (0..places.len() as u64).filter(|id| !hit(&places[*id as usize])).collect();
-            prop_assert_eq!(&ids(&recovered.survivors), &spared);
-            for place in places.iter().filter(|place| hit(place)) {
-                let kept = |range: &Range<usize>| range.start <= place.offset as usize
-                    && place.offset as usize + place.record_octets() <= range.end;
-                prop_assert!(damage.iter().any(kept), "{place:?} {damage:?}");
-            }
-            // Damage to what lies between records is damage too.
-            let last_whole = spared.last().map_or(BLOCK, |id| places[*id as usize].offset as usize);
-            let is_whole = |octet: usize| places.iter().filter(|place| !hit(place)).any(|place| {
-                let stride = place.record_octets().next_multiple_of(ALIGNMENT);
-                (place.offset as usize..place.offset as usize + stride).contains(&octet)
-            });
-            let (_, without_successor) = recover(7, &segment.octets, 0);
-            prop_assert_eq!(
-                without_successor.is_empty(),
-                (start..end.min(last_whole)).all(is_whole),
-                "a later batch says as much"
-            );
-            for range in damage {
-                prop_assert!(range.start < end && start < range.end, "{range:?} was not damaged");
-            }
-        }
-
-        #[test]
-        fn what_is_torn_was_never_told_and_is_no_damage(
-            before in 0usize..4,
-            last in proptest::collection::vec(0usize..5000, 1..6),
-            keeps in proptest::collection::vec(any::<bool>(), 128),
-        ) {
-            let mut segment = Segment::over(vec![0; OCTETS], 3);
-            for id in 0..before {
-                segment.message(id as u64, 3000);
-            }
-            let untorn = segment.octets.clone();
-            let drafts: Vec<_> = last.iter().enumerate().map(|(id, size)| message(100 + id as u64, *size, &[])).collect();
-            let places = segment.batch(&drafts.iter().map(|draft| (draft, Kind::Message)).collect::<Vec<_>>());
-            let whole = segment.octets.clone();
-            let first = places[0].offset as usize;
-            for (sector, _) in keeps.iter().enumerate().filter(|(_, kept)| !**kept) {
-                let range = (first + sector * 512).min(OCTETS)..(first + (sector + 1) * 512).min(OCTETS);
-                segment.octets[range.clone()].copy_from_slice(&untorn[range]);
-            }
-
-            let (recovered, damage) = recover(3, &segment.octets, 0);
-            prop_assert!(damage.is_empty(), "{damage:?}");
-            let is_whole = |place: &Extent| {
-                let range = place.offset as usize..place.offset as usize + place.record_octets();
-                segment.octets[range.clone()] == whole[range]
-            };
-            let there: Vec<_> = (0..before as u64)
-                .chain((0..places.len()).filter(|at| is_whole(&places[*at])).map(|at| 100 + at as u64))
-                .collect();
-            prop_assert_eq!(ids(&recovered.survivors), there);
-        }
-    }
-
-    #[test]
-    fn what_an_earlier_incarnation_left_is_neither_mail_nor_damage() {
-        let mut old = Segment::new(5);
-        for id in 0..20 {
-            old.message(id, 5000);
-        }
-        let mut new = Segment::over(old.octets, 6);
-        for id in 100..103 {
-            new.message(id, 700);
-        }
-        let (recovered, damage) = recover(6, &new.octets, 0);
-        assert_eq!((ids(&recovered.survivors), damage), (vec![100, 101, 102], vec![]));
-        assert_eq!(recovered.newest, Some(MessageId(102)));
-        assert_eq!(incarnation(KEY, &new.octets), Some(6));
-        new.octets[SEGMENT_HEADER..SEGMENT_HEADER + 12 * BLOCK].fill(0xEE);
-        assert_eq!(incarnation(KEY, &new.octets), Some(5));
-    }
-
-    #[test]
-    fn a_message_that_lacks_a_chunk_is_reported_unless_it_is_resolved() {
-        let write = |with_chunk: bool, resolved: bool| {
-            let mut segment = Segment::new(1);
-            let chunk = message(9, 4000, &[]);
-            let chunk = segment.batch(&[(&chunk, Kind::Chunk)])[0];
-            segment.batch(&[(&message(9, 10, &[chunk]), Kind::Message)]);
-            if resolved {
-                let outcomes = [outcome(0, OutcomeResult::Delivered), outcome(1, OutcomeResult::Returned)];
-                segment.batch(&[(&Draft::outcomes(MessageId(9), &outcomes), Kind::Outcomes)]);
-            }
-            if !with_chunk {
-                segment.octets[chunk.offset as usize + 100] ^= 1;
-            }
-            let recovered = recover(1, &segment.octets, 0).0;
-            (ids(&recovered.survivors), ids(&recovered.doubtful))
-        };
-        assert_eq!(write(true, false), (vec![9], vec![]));
-        assert_eq!(write(false, false), (vec![], vec![9]));
-        assert_eq!(write(false, true), (vec![], vec![]));
-    }
-
-    #[test]
-    fn outcomes_say_what_is_left_to_do() {
-        let deferred = |not_before, attempts| OutcomeResult::Deferred { not_before, attempts, reason: "full".into() };
-        let mut segment = Segment::new(1);
-        for id in 1..4 {
-            segment.message(id, 10);
-        }
-        for (id, outcomes) in [
-            (1, vec![outcome(0, OutcomeResult::Delivered), outcome(1, deferred(50, 1))]),
-            (1, vec![outcome(1, deferred(70, 2))]),
-            (2, vec![outcome(1, OutcomeResult::Delivered)]),
-            (2, vec![outcome(1, OutcomeResult::Delivered), outcome(0, OutcomeResult::Returned)]),
-            (3, vec![outcome(0, OutcomeResult::Delivered), outcome(7, OutcomeResult::Delivered)]),
-            (99, vec![outcome(0, OutcomeResult::Delivered)]),
-        ] {
-            segment.batch(&[(&Draft::outcomes(MessageId(id), &outcomes), Kind::Outcomes)]);
-        }
-        let recovered = recover(1, &segment.octets, 0).0;
-        assert_eq!(ids(&recovered.survivors), [1, 3], "an outcome for nobody resolves nobody");
-        let progress = &recovered.survivors[0].progress;
-        let left: Vec<_> = progress.pending().iter().map(|pending| pending.place).collect();
-        assert_eq!((progress.due(), progress.attempts(), left), (70, 2, vec![1]));
-        assert_eq!(recovered.newest, Some(MessageId(99)));
-    }
-
-    #[test]
-    fn the_copy_of_a_message_that_was_moved_on_stands_for_it() {
-        let mut old = Segment::new(1);
-        let first = old.message(1, 700);
-        old.message(2, 10);
-        let mut progress = Progress::new(2);
-        progress.apply(&[outcome(0, OutcomeResult::Delivered)]);
-        progress.hold(true);
-        let fields = Fields { progress: Some(progress.clone()), ..Fields::default() };
-        let mut copy = Draft::message_with(&envelope(1), &[], &fields, Vec::new());
-        copy.push(&vec![b'x'; 700]);
-        let mut new = Segment::new(2);
-        let second = new.batch(&[(&copy, Kind::Message)])[0];
-        for with_the_old_one in [true, false] {
-            let mut recovery = Recovery::new(KEY);
-            if with_the_old_one {
-                recovery.read_segment(1, &old.octets, 0);
-            }
-            recovery.read_segment(2, &new.octets, 0);
-            let recovered = recovery.finish();
-            let found = recovered.survivors.iter().find(|survivor| survivor.id == MessageId(1)).expect("it is there");
-            assert_eq!((found.record, &found.progress), (second, &progress));
-            assert_ne!(found.record, first);
-        }
-        // What became of it after the copy was made counts.
-        new.batch(&[(&Draft::outcomes(MessageId(1), &[outcome(1, OutcomeResult::Delivered)]), Kind::Outcomes)]);
-        let mut recovery = Recovery::new(KEY);
-        recovery.read_segment(1, &old.octets, 0);
-        recovery.read_segment(2, &new.octets, 0);
-        assert_eq!(ids(&recovery.finish().survivors), [2]);
-    }
-
-    #[test]
-    fn a_child_takes_over_recipients_of_its_parent_and_names_its_content() {
-        let mut segment = Segment::new(1);
-        let content = segment.message(1, 700);
-        let origin = Origin { parent: MessageId(1), places: vec![1] };
-        let fields = Fields { origin: Some(origin), ..Fields::default() };
-        let child = Draft::message_with(&envelope(2), &[content], &fields, Vec::new());
-        segment.batch(&[(&child, Kind::Message)]);
-        let recovered = recover(1, &segment.octets, 0).0;
-        assert_eq!((ids(&recovered.survivors), ids(&recovered.doubtful)), (vec![1], vec![2]));
-        assert_eq!(recovered.survivors[0].progress.pending().len(), 1);
-        assert_eq!(*recovered.doubtful[0].chunks, [content], "whoever can read it again can tell");
-        segment.batch(&[(&Draft::outcomes(MessageId(1), &[outcome(0, OutcomeResult::Delivered)]), Kind::Outcomes)]);
-        let recovered = recover(1, &segment.octets, 0).0;
-        assert_eq!((ids(&recovered.survivors), ids(&recovered.doubtful)), (vec![], vec![2]));
-    }
-
-    #[test]
-    fn what_is_held_stays_held_until_it_is_released() {
-        let mut segment = Segment::new(1);
-        segment.message(1, 10);
-        for held in [true, false, true] {
-            segment.batch(&[(&Draft::hold(MessageId(1), held), Kind::Hold), (&Draft::mark(), Kind::Mark)]);
-            let recovered = recover(1, &segment.octets, 0).0;
-            assert_eq!((recovered.survivors[0].progress.is_held(), recovered.newest), (held, Some(MessageId(1))));
-        }
-    }
-}
+mod tests;

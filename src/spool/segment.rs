@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::Key;
 use crate::io::aligned::BLOCK;
+use crate::mail::MessageId;
 
 /// Octets at the start of a segment that say which incarnation it is; records follow.
 pub const SEGMENT_HEADER: usize = BLOCK;
@@ -20,6 +21,17 @@ pub struct SegmentHeader {
     pub sealed: u32,
     /// The log's secret.
     pub key: Key,
+    /// What was known of all before it, where whoever wrote it knew.
+    pub before: Option<Before>,
+}
+
+/// What a segment says of all that was written before it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The newest id of any record: so whoever has read the newest segment knows the newest id of all.
+    pub newest: MessageId,
+    /// The oldest incarnation in which anything was needed: those before it are free, whatever they hold.
+    pub oldest: u64,
 }
 
 /// Writes a header over the first block of `place`.
@@ -31,6 +43,12 @@ pub fn encode_header(header: SegmentHeader, place: &mut [u8]) {
     place[20..28].copy_from_slice(&header.key.0.to_le_bytes());
     let checksum = crc32c::crc32c(&place[..28]);
     place[28..32].copy_from_slice(&checksum.to_le_bytes());
+    if let Some(Before { newest, oldest }) = header.before {
+        place[32..40].copy_from_slice(&newest.0.to_le_bytes());
+        place[40..48].copy_from_slice(&oldest.to_le_bytes());
+        let checksum = crc32c::crc32c(&place[..48]);
+        place[48..52].copy_from_slice(&checksum.to_le_bytes());
+    }
 }
 
 /// Reads a segment's first block; `None` where no whole header stands, as in one that was never used.
@@ -39,7 +57,18 @@ pub fn decode_header(block: &[u8]) -> Option<SegmentHeader> {
     let epoch = u64::from_le_bytes(block[8..16].try_into().ok()?);
     let sealed = u32::from_le_bytes(block[16..20].try_into().ok()?);
     let key = Key(u64::from_le_bytes(block[20..28].try_into().ok()?));
-    (&block[..8] == MAGIC && crc32c::crc32c(&block[..28]) == stated).then_some(SegmentHeader { epoch, sealed, key })
+    let before = block.get(32..52).and_then(|rest| {
+        let number = |at: usize| Some(u64::from_le_bytes(rest.get(at..at + 8)?.try_into().ok()?));
+        let stated = u32::from_le_bytes(rest[16..].try_into().ok()?);
+        let before = Before { newest: MessageId(number(0)?), oldest: number(8)? };
+        (crc32c::crc32c(&block[..48]) == stated).then_some(before)
+    });
+    (&block[..8] == MAGIC && crc32c::crc32c(&block[..28]) == stated).then_some(SegmentHeader {
+        epoch,
+        sealed,
+        key,
+        before,
+    })
 }
 
 /// The file of segment number `slot` in a log's directory.
@@ -62,9 +91,16 @@ mod tests {
     fn a_header_reads_back_and_a_blank_one_is_none() {
         let mut block = vec![7; BLOCK];
         assert_eq!(decode_header(&block), None);
-        let header = SegmentHeader { epoch: 42, sealed: 8192, key: Key(7) };
+        let header = SegmentHeader {
+            epoch: 42,
+            sealed: 8192,
+            key: Key(7),
+            before: Some(Before { newest: MessageId(900), oldest: 40 }),
+        };
         encode_header(header, &mut block);
         assert_eq!(decode_header(&block), Some(header));
+        block[40] ^= 1;
+        assert_eq!(decode_header(&block), Some(SegmentHeader { before: None, ..header }));
         block[9] ^= 1;
         assert_eq!(decode_header(&block), None);
         assert_eq!(decode_header(&[0; BLOCK]), None);

@@ -1,7 +1,7 @@
 //! The spool of one core: what is in it, what is due, and how what became of it is noted.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::incoming::{Committed, Incoming, OpenChain};
 use super::log::{Figures, Log, Purpose};
 use super::outcome::{Outcome, OutcomeResult};
 use super::progress::Progress;
-use super::record::{Draft, Extent, Fields, Header, Kind, Memory, Message, Origin};
+use super::record::{Draft, Extent, Fields, Header, Kind, Memory, Message, Origin, message_weight};
 use super::recovery::Survivor;
 use super::schedule::Schedule;
 use crate::io::wait::Bell;
@@ -40,8 +40,9 @@ struct State<M: Machine> {
     /// Messages that are being received and have chunks on the disk.
     open: RefCell<HashMap<MessageId, OpenChain>>,
     schedule: RefCell<Schedule>,
-    /// Messages that the mover is at work on, and how many it has moved.
-    moving: RefCell<HashSet<MessageId>>,
+    /// Where content was moved that several messages share, as long as one of them may still name the old place; and how many
+    /// messages were moved.
+    forwarded: RefCell<HashMap<Extent, Extent>>,
     moved: Cell<u64>,
     /// A message came in or became due sooner.
     added: Bell,
@@ -56,6 +57,8 @@ pub(super) struct Live {
     pub record: Extent,
     /// The records that hold its content before that.
     pub chunks: Box<[Extent]>,
+    /// What its message record weighs.
+    pub weight: u64,
     /// What is left to do.
     pub progress: Progress,
     pub standing: Standing,
@@ -83,6 +86,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Octets of its message record.
+    pub(super) fn octets(&self) -> usize {
+        self.record.1.len()
+    }
+
     /// The content in the message record itself.
     pub(super) fn own_content(&self) -> &[u8] {
         let (buffer, range) = &self.record;
@@ -92,24 +100,26 @@ impl Stored {
 }
 
 impl<M: Machine> Spool<M> {
-    pub(super) fn new(log: Log<M>, max_messages: usize, longest_delay: Duration, survivors: Vec<Survivor>) -> Spool<M> {
-        let spool = Spool(Rc::new(State {
+    pub(super) fn new(log: Log<M>, max_messages: usize, longest_delay: Duration) -> Spool<M> {
+        Spool(Rc::new(State {
             log,
             max_messages,
             longest_delay,
             live: RefCell::default(),
             open: RefCell::default(),
             schedule: RefCell::default(),
-            moving: RefCell::default(),
+            forwarded: RefCell::default(),
             moved: Cell::default(),
             added: Bell::default(),
             buffers: RefCell::default(),
             memory: Memory::default(),
-        }));
-        survivors.into_iter().for_each(|survivor| spool.readmit(survivor));
-        let mover = spool.clone();
-        spool.0.log.machine().spawn_vital(Class::Delivery, async move { mover.move_stragglers().await });
-        spool
+        }))
+    }
+
+    /// Begins to move stragglers on.
+    pub(super) fn start(&self) {
+        let mover = self.clone();
+        self.0.log.machine().spawn_vital(Class::Delivery, async move { mover.move_stragglers().await });
     }
 
     pub(super) fn log(&self) -> &Log<M> {
@@ -187,17 +197,20 @@ impl<M: Machine> Spool<M> {
 
     /// A committed message becomes ours; the log has pinned its records.
     pub(super) fn admit(&self, envelope: &Envelope, record: Extent, chunks: Box<[Extent]>) {
-        let progress = Progress::new(envelope.recipients.len() as u32);
-        self.0.live.borrow_mut().insert(envelope.id, Live { record, chunks, progress, standing: Standing::Busy });
+        let recipients = envelope.recipients.len() as u32;
+        let (progress, weight) = (Progress::new(recipients), message_weight(record.record_octets(), recipients));
+        let live = Live { record, chunks, weight, progress, standing: Standing::Busy };
+        self.0.live.borrow_mut().insert(envelope.id, live);
     }
 
     /// A message that recovery found becomes ours again and is scheduled.
-    fn readmit(&self, survivor: Survivor) {
-        let Survivor { id, record, chunks, progress } = survivor;
-        self.0.log.pin(&record, id);
+    pub(super) fn readmit(&self, survivor: Survivor) {
+        let Survivor { id, record, chunks, progress, weight } = survivor;
+        self.0.log.pin(&record, id, weight);
         chunks.iter().for_each(|extent| self.0.log.pin_shared(extent, id));
         let due = progress.due();
-        self.0.live.borrow_mut().insert(id, Live { record, chunks, progress, standing: Standing::Busy });
+        let live = Live { record, chunks, weight, progress, standing: Standing::Busy };
+        self.0.live.borrow_mut().insert(id, live);
         self.schedule(id, due);
     }
 
@@ -270,9 +283,9 @@ impl<M: Machine> Spool<M> {
         self.0.moved.set(self.0.moved.get() + 1);
     }
 
-    /// Messages that the mover is at work on.
-    pub(super) fn moving(&self) -> RefMut<'_, HashSet<MessageId>> {
-        self.0.moving.borrow_mut()
+    /// Where content went that was moved.
+    pub(super) fn forwarded(&self) -> RefMut<'_, HashMap<Extent, Extent>> {
+        self.0.forwarded.borrow_mut()
     }
 
     /// Looks at a message that is here.
@@ -309,14 +322,17 @@ impl<M: Machine> Spool<M> {
     ) -> io::Result<()> {
         let Some((_, chunks)) = stored.message.extents.split_last() else { return Ok(()) };
         let mut position = 0;
-        for chunk in chunks {
-            let wanted = within(position, u64::from(chunk.octets), &part);
+        for (place, known) in chunks.iter().enumerate() {
+            let wanted = within(position, u64::from(known.octets), &part);
             if !wanted.is_empty() {
-                let (buffer, range) = self.read_record(chunk).await?;
+                // The mover may have put it elsewhere meanwhile, once or again.
+                let now = self.with_live(stored.message.envelope.id, |live| live.chunks.get(place).copied());
+                let chunk = now.flatten().unwrap_or(*known);
+                let (buffer, range) = self.read_record(&chunk).await?;
                 let content = &buffer[range.start + chunk.head as usize..range.end];
                 each(content.get(wanted).unwrap_or_default()).await?;
             }
-            position += u64::from(chunk.octets);
+            position += u64::from(known.octets);
         }
         let own = stored.own_content();
         let wanted = within(position, own.len() as u64, &part);
@@ -335,7 +351,7 @@ impl<M: Machine> Spool<M> {
     /// Notes what became of recipients. Final outcomes free the message's space; a deferred one schedules the next attempt.
     /// Durable with the next batch: a crash before it costs a second attempt, never a message.
     pub async fn resolve(&self, id: MessageId, outcomes: &[Outcome]) -> Result<(), StoreError> {
-        let noted = self.0.log.place(&Draft::outcomes(id, outcomes), Kind::Outcomes, Purpose::Upkeep).await;
+        let noted = self.0.log.place(&Draft::outcomes(id, outcomes), Kind::Outcomes, Purpose::Outcome).await;
         self.apply(id, outcomes);
         noted.map(|_| ())
     }
@@ -351,7 +367,7 @@ impl<M: Machine> Spool<M> {
         if finished {
             self.stand(id, Standing::Busy);
             let message = self.0.live.borrow_mut().remove(&id);
-            message.iter().for_each(|message| self.let_go(&message.record, &message.chunks));
+            message.iter().for_each(|message| self.let_go(&message.record, message.weight, &message.chunks));
             return;
         }
         let deferred = |outcome: &Outcome| match outcome.result {
@@ -364,9 +380,9 @@ impl<M: Machine> Spool<M> {
     }
 
     /// Records of a message are not needed any more.
-    pub(super) fn let_go(&self, record: &Extent, chunks: &[Extent]) {
+    pub(super) fn let_go(&self, record: &Extent, weight: u64, chunks: &[Extent]) {
         chunks.iter().for_each(|extent| self.0.log.unpin_shared(extent));
-        self.0.log.unpin(record);
+        self.0.log.unpin(record, weight);
     }
 
     /// Makes a message out of some recipients of another one, whose content it shares: durable when this ends well, and from
@@ -380,18 +396,17 @@ impl<M: Machine> Spool<M> {
         notes: Vec<u8>,
     ) -> Result<Committed, StoreError> {
         let id = parent.message.envelope.id;
-        let chunks: Box<[Extent]> = parent.message.extents.as_slice().into();
-        let origin = Origin { parent: id, places };
-        let taken = origin.taken();
-        let fields = Fields { progress: None, origin: Some(origin), notes };
+        // Where they are now: the mover may have been at work since the parent was read.
+        let now = self.with_live(id, |live| live.chunks.iter().chain([&live.record]).copied().collect::<Box<[_]>>());
+        let chunks = now.unwrap_or_else(|| parent.message.extents.as_slice().into());
+        let fields = Fields { progress: None, origin: Some(Origin { parent: id, places }), notes };
         let mut draft = Draft::message_with(envelope, &chunks, &fields, self.take_buffer());
         draft.set_findings(&parent.message.content);
         // The child needs them from now on, whatever becomes of the parent.
         chunks.iter().for_each(|extent| self.0.log.pin_shared(extent, envelope.id));
-        match self.0.log.append(&draft, Kind::Message, Purpose::Upkeep).await {
+        match self.bring(&draft, Purpose::Child, fields.origin.as_ref()).await {
             Ok(record) => {
                 self.admit(envelope, record, chunks);
-                self.apply(id, &taken);
                 Ok(Committed::new(envelope.id))
             }
             Err(error) => {
@@ -404,6 +419,27 @@ impl<M: Machine> Spool<M> {
     /// Memory to receive messages into.
     pub(super) fn memory(&self) -> &Memory {
         &self.0.memory
+    }
+
+    /// Brings a message record to the disk. The recipients that it takes over from its origin are resolved there from the moment
+    /// when it has its place, and not from when it is durable: a copy of the parent that is made meanwhile stands behind it, and
+    /// says so. Until then the parent's own records stay.
+    pub(super) async fn bring(
+        &self,
+        draft: &Draft,
+        purpose: Purpose,
+        origin: Option<&Origin>,
+    ) -> Result<Extent, StoreError> {
+        let (record, ending) = self.0.log.begin(draft, Kind::Message, purpose).await?;
+        let mut parent = None;
+        if let Some(origin) = origin {
+            let oldest = |live: &mut Live| live.chunks.iter().chain([&live.record]).map(|extent| extent.epoch).min();
+            parent = self.with_live(origin.parent, oldest).flatten().and_then(|epoch| self.0.log.keep(epoch));
+            self.apply(origin.parent, &origin.taken());
+        }
+        self.0.log.end(&record, draft.weight(Kind::Message), &ending).await?;
+        drop(parent);
+        Ok(record)
     }
 
     pub(super) fn take_buffer(&self) -> Vec<u8> {

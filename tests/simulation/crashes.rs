@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringpost::io::sim::{Edge, Fault, Operation, errno, seeds};
+use ringpost::io::sim::{Edge, seeds};
 
 use super::client::{LMTP, Manner, SMTP};
 use super::host::Host;
@@ -85,44 +85,7 @@ fn crashes_while_recovering_lose_nothing() {
     }
 }
 
-/// A long run is asked for with RINGPOST_CRASHES=N: so many places to crash at, each with a scenario of its own and a second
-/// crash while the first is recovered from.
-#[test]
-fn campaign() {
-    let crashes = std::env::var("RINGPOST_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
-    let first = std::env::var("RINGPOST_SEED").ok().and_then(|text| text.parse().ok());
-    let seeds = first.map_or(1_000_000..1_000_000 + crashes, |seed: u64| seed..seed + 1);
-    let (mut accepted, begun) = (0, std::time::Instant::now());
-    for seed in seeds.clone() {
-        let mut host = Host::new(seed);
-        host.spool = super::host::spool_settings(if host.random.one_in(2) { 320 * 1024 } else { 512 * 1024 });
-        let mailbox_fails = host.random.one_in(3);
-        if mailbox_fails {
-            host.world.faults().add(Fault::fail(Operation::Open, errno::ENOSPC).below("/mail/example.com/u1"));
-        }
-        let (at, edge) = (host.random.between(1, 250), any_edge(&mut host));
-        host.world.faults().crash_at(at, edge);
-        if host.start() {
-            host.send_any(2, 3, if seed % 4 == 0 { 600_000 } else { 20_000 });
-            let moment = host.random.between(20_000, 3_000_000);
-            host.world.run(Duration::from_micros(moment));
-        }
-        accepted += host.ledger.count(Fate::Accepted);
-        host.crash_or_kill();
-        host.world.faults().clear();
-        let (at, edge) = (host.random.between(1, 60), any_edge(&mut host));
-        host.world.faults().crash_at(at, edge);
-        if host.start() {
-            host.settle();
-        }
-        host.crash_or_kill();
-        host.recover_and_check();
-    }
-    assert!(accepted > 0 || first.is_some(), "no crash came after a 250");
-    println!("{} crashes, {accepted} promises, {:.0} s", 2 * seeds.count(), begun.elapsed().as_secs_f64());
-}
-
-fn any_edge(host: &mut Host) -> Edge {
+pub fn any_edge(host: &mut Host) -> Edge {
     if host.random.one_in(2) { Edge::Before } else { Edge::After }
 }
 

@@ -150,7 +150,10 @@ fn the_limits_of_segments_and_of_messages_are_answered_with_452() {
         let accepted = host.ledger.count(Fate::Accepted);
         assert!((8..40).contains(&accepted), "accepted {accepted}");
         let replies = host.ledger.replies();
-        assert!(replies[accepted..].iter().all(|(_, reply)| reply.starts_with("452 4.3.1 ")), "{replies:?}");
+        let refused: Vec<_> = replies.iter().filter(|(_, reply)| !reply.starts_with("250 ")).collect();
+        assert!(refused.iter().all(|(_, reply)| reply.starts_with("452 4.3.1 ")), "{replies:?}");
+        // One that is a little shorter than the first that was refused may still find room.
+        assert!(refused.first().is_some_and(|(first, _)| accepted < first + 2), "{replies:?}");
         host.kill();
         host.hold = false;
         assert!(host.start());
@@ -249,7 +252,7 @@ fn a_spool_full_of_deferred_mail_goes_on_noting_outcomes_for_days() {
     host.send(SMTP, mails);
     assert!(host.clients_leave());
     let accepted = host.ledger.count(Fate::Accepted);
-    assert!((30..80).contains(&accepted), "accepted {accepted}");
+    assert!((20..80).contains(&accepted), "accepted {accepted}");
     // Some thousand attempts later: their outcomes alone are more than the spool can hold.
     host.world.run(Duration::from_secs(2 * 24 * 60 * 60));
     let events = host.events();
@@ -260,7 +263,7 @@ fn a_spool_full_of_deferred_mail_goes_on_noting_outcomes_for_days() {
 }
 
 /// All clients are past MAIL before any content comes: only the log itself can keep them from what outcomes and moves need. What
-/// these make of it is not looked at here.
+/// these make of it is looked at in `brim`.
 #[test]
 fn mail_leaves_alone_what_is_kept_for_outcomes_and_moves() {
     for seed in seeds(2) {
@@ -277,9 +280,9 @@ fn mail_leaves_alone_what_is_kept_for_outcomes_and_moves() {
         }
         assert!(host.clients_leave());
         let (accepted, filled) = (host.ledger.count(Fate::Accepted), host.core().spool.figures());
-        assert!((30..80).contains(&accepted), "seed {seed}: accepted {accepted}");
+        assert!((20..80).contains(&accepted), "seed {seed}: accepted {accepted}");
         assert!(host.ledger.replies().iter().any(|(_, reply)| reply.starts_with("452 4.3.1 ")), "seed {seed}");
-        assert_eq!((filled.free, filled.full), (2, true), "seed {seed}: mail took what is kept");
+        assert!(filled.free >= 2 && filled.full, "seed {seed}: mail took what is kept: {filled:?}");
         host.crash_or_kill();
         assert!(host.start());
         assert_eq!(host.found(), accepted, "seed {seed}");

@@ -23,7 +23,7 @@ use ringpost::mta::journey::SettingsName;
 use ringpost::mta::login::Logins;
 use ringpost::mta::spooler::{Leave, Metrics, Parts, Remote, Settings, Spooler, Way};
 use ringpost::smtp::server::settings::{self, Extensions, Service};
-use ringpost::spool::{self, Outcome, OutcomeResult, Spool};
+use ringpost::spool::{self, Outcome, OutcomeResult, Read, Spool};
 
 use super::client::{Manner, send_all};
 use super::container::Sent;
@@ -70,8 +70,8 @@ struct Running {
     events: Reader,
     /// What the spool told the operator.
     told: Rc<RefCell<String>>,
-    found: usize,
-    quarantined: usize,
+    /// What the last run had left, once all of it is read.
+    read: Rc<RefCell<Option<Read>>>,
 }
 
 /// Settings of a spool with segments of so many octets.
@@ -117,7 +117,8 @@ impl Host {
         host
     }
 
-    /// Opens the spool and begins to deliver. False where the world stops meanwhile.
+    /// Opens the spool and begins to take mail and to deliver, while what the last run left is still being read. False where the
+    /// world stops meanwhile.
     ///
     /// # Panics
     /// Where the spool does not open: no state of the disk may keep a host from starting.
@@ -126,9 +127,9 @@ impl Host {
         let told = Rc::<RefCell<String>>::default();
         let hears = told.clone();
         let report = Box::new(move |event| hears.borrow_mut().push_str(&format!("{event:?}\n")));
-        let opening = Spool::open(machine.clone(), Path::new(SPOOL), self.spool.clone(), report);
-        let Some(opened) = self.world.block_on(opening) else { return false };
-        let opened = opened.unwrap_or_else(|error| panic!("seed {}: does not start: {error}", self.world.seed()));
+        let opening = Spool::begin(machine.clone(), Path::new(SPOOL), self.spool.clone(), report);
+        let Some(begun) = self.world.block_on(opening) else { return false };
+        let begun = begun.unwrap_or_else(|error| panic!("seed {}: does not start: {error}", self.world.seed()));
         let (journal, events) = ring(Level::Info);
         let journal = Rc::new(journal);
         let spooler_settings = Settings {
@@ -139,24 +140,24 @@ impl Host {
             lmtps: Vec::new(),
             metrics: Metrics::default(),
         };
-        let ids = Rc::new(RefCell::new(IdSource::new(0, opened.newest.map_or(0, |id| id.made_at()))));
+        let ids = Rc::new(RefCell::new(IdSource::new(0, begun.newest.map_or(0, |id| id.made_at()))));
         let (making, clock) = (ids.clone(), machine.clone());
         let spooler = Spooler::new(Parts {
             machine: machine.clone(),
-            spool: opened.spool.clone(),
+            spool: begun.spool.clone(),
             mail: Path::new("/mail"),
             host: "host.example",
             settings: Arc::new(spooler_settings),
             repositories: Repositories::new(machine.clone(), Path::new("/kept")),
             directory: Rc::new(directory()),
             names: Rc::new(self.zone.clone()),
-            leave: self.next_hop(machine.clone(), opened.spool.clone()),
+            leave: self.next_hop(machine.clone(), begun.spool.clone()),
             journal: journal.clone(),
             next_id: Rc::new(move || MessageId(making.borrow_mut().next(clock.wall_clock()))),
         });
         let core = Rc::new(Core {
             machine: machine.clone(),
-            spool: opened.spool,
+            spool: begun.spool,
             spooler,
             directory: Rc::new(directory()),
             names: Rc::new(self.zone.clone()),
@@ -170,8 +171,13 @@ impl Host {
         });
         start_tasks(&core);
         let (smtp, lmtp) = (server(Service::Smtp), server(Service::Lmtp));
-        let (found, quarantined) = (opened.messages, opened.quarantined.len());
-        self.running = Some(Running { core, smtp, lmtp, events, told, found, quarantined });
+        let read = Rc::<RefCell<Option<Read>>>::default();
+        let (left, has_read) = (begun.left, read.clone());
+        machine.spawn(Class::Delivery, async move {
+            let all = left.read().await;
+            has_read.replace(Some(all));
+        });
+        self.running = Some(Running { core, smtp, lmtp, events, told, read });
         true
     }
 
@@ -204,12 +210,23 @@ impl Host {
 
     /// Messages that the last start found with something left to do.
     pub fn found(&self) -> usize {
-        self.running().found
+        self.with_read(|read| read.messages)
+    }
+
+    /// Looks at what the last run had left, when all of it is read.
+    fn with_read<T>(&self, look: impl FnOnce(&Read) -> T) -> T {
+        assert!(self.world.run_until(|| self.has_read()), "seed {}: it is never read", self.world.seed());
+        look(self.running().read.borrow().as_ref().expect("it was waited for"))
+    }
+
+    /// All that the last run had left is read.
+    pub fn has_read(&self) -> bool {
+        self.running().read.borrow().is_some()
     }
 
     /// Pieces of damage that the last start set aside.
     pub fn quarantined(&self) -> usize {
-        self.running().quarantined
+        self.with_read(|read| read.quarantined.len())
     }
 
     /// What the spool told the operator since the start.
@@ -272,8 +289,13 @@ impl Host {
     /// before, or nothing more happens.
     pub fn settle(&self) -> bool {
         let core = self.core().clone();
-        let idle = || self.is_quiet() && core.spooler.under_way() == 0;
+        let idle = || self.is_quiet() && core.spooler.under_way() == 0 && self.has_read();
         self.world.run_until(|| (core.hold || core.spool.is_empty()) && idle())
+    }
+
+    /// Whether no client is there, and nothing is left to do.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_quiet() && self.core().spooler.under_way() == 0 && self.core().spool.is_empty() && self.has_read()
     }
 
     /// Runs until no client is there.
@@ -290,6 +312,23 @@ impl Host {
     pub fn crash(&mut self) {
         self.world.crash();
         self.running = None;
+    }
+
+    /// The host as it is when the power fails at this moment, while this one goes on; `seed` decides what its disk keeps.
+    pub fn crashed(&self, seed: u64) -> Host {
+        Host {
+            world: self.world.crashed(seed),
+            spool: self.spool.clone(),
+            way: self.way.clone(),
+            hold: self.hold,
+            zone: self.zone.clone(),
+            ledger: self.ledger.clone(),
+            sent_out: self.sent_out.clone(),
+            random: Random::new(seed),
+            running: None,
+            talking: Rc::new(()),
+            sent: self.sent,
+        }
     }
 
     /// Kills the process.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,7 @@ struct Log {
     next_epoch: u64,
     next_slot: u32,
     messages: BTreeMap<MessageId, Survivor>,
+    newest: Option<MessageId>,
     damage: Vec<String>,
     changes: Vec<(Draft, Kind)>,
 }
@@ -92,6 +94,7 @@ impl Log {
             next_epoch: 1,
             next_slot: files.last().map_or(0, |(slot, _)| slot + 1),
             messages: BTreeMap::new(),
+            newest: None,
             damage,
             changes: Vec::new(),
         };
@@ -117,30 +120,23 @@ impl Log {
         }
         self.next_epoch = self.segments.last_key_value().map_or(1, |(epoch, _)| epoch + 1);
         let mut recovery = Recovery::new(self.key);
-        for (epoch, path) in &self.segments {
+        for (epoch, path) in self.segments.iter().rev() {
             match fs::read(path) {
                 Ok(octets) => {
-                    for range in recovery.read_segment(*epoch, &octets, sealed.get(&(epoch + 1)).copied().unwrap_or(0))
-                    {
-                        self.damage.push(format!(
-                            "{} octets {} to {} are no record",
-                            path.display(),
-                            range.start,
-                            range.end
-                        ));
-                    }
+                    let sealed = sealed.get(&(epoch + 1)).copied().unwrap_or(0);
+                    let found = recovery.read_segment(*epoch, &octets, sealed);
+                    let damage = |range: &Range<usize>| {
+                        format!("{} octets {} to {} are no record", path.display(), range.start, range.end)
+                    };
+                    self.damage.extend(found.damage.iter().map(damage));
+                    self.damage.extend(found.lacking.iter().map(lacks_content));
+                    self.messages.extend(found.survivors.into_iter().map(|survivor| (survivor.id, survivor)));
                 }
                 Err(error) => self.damage.push(format!("{} cannot be read: {error}", path.display())),
             }
         }
-        let recovered = recovery.finish();
-        self.messages.extend(recovered.survivors.into_iter().map(|survivor| (survivor.id, survivor)));
-        for survivor in recovered.doubtful {
-            match survivor.chunks.iter().try_for_each(|chunk| self.record(chunk).map(drop)) {
-                Ok(()) => drop(self.messages.insert(survivor.id, survivor)),
-                Err(error) => self.damage.push(format!("message {} lacks content: {error}", survivor.id)),
-            }
-        }
+        self.damage.extend(recovery.lacking().iter().map(lacks_content));
+        self.newest = recovery.newest();
     }
 
     /// A whole record, held against its checksum.
@@ -194,7 +190,8 @@ impl Log {
         while changes.peek().is_some() {
             let mut group = GroupCommit::new(self.key, CHANGES);
             let mut octets = Vec::new();
-            group.begin_segment(self.next_epoch);
+            group.know_newest(self.newest.unwrap_or(MessageId(0)));
+            group.begin_segment(self.next_epoch, self.segments.keys().next().copied().unwrap_or(1));
             while let Some((draft, kind)) = changes.peek() {
                 match group.place(draft, *kind) {
                     Ok(_) => drop(changes.next()),
@@ -235,6 +232,10 @@ impl Log {
             damage: self.damage.clone(),
         }
     }
+}
+
+fn lacks_content(survivor: &Survivor) -> String {
+    format!("message {} lacks content", survivor.id)
 }
 
 /// Appends the batches that are gathered to what the segment will hold.

@@ -1,33 +1,45 @@
 //! What is in a file: as the running system sees it, and as it is on stable storage.
 
+use std::rc::Rc;
+
 use super::random::Random;
 
-/// Octets that a disk writes whole or not at all.
+/// Octets that a disk writes whole or not at all, and those that it often does.
 const SECTOR: usize = 512;
+const BLOCK: usize = 4096;
 
 /// A change that may not have reached stable storage yet.
+#[derive(Clone)]
 enum Change {
     Truncate,
     Write(Write),
 }
 
+#[derive(Clone)]
 struct Write {
     offset: usize,
-    octets: Vec<u8>,
+    octets: Rc<[u8]>,
 }
 
-/// The two images of one file.
-#[derive(Default)]
+/// The two images of one file. They and copies of them share what is equal.
+#[derive(Clone, Default)]
 pub(super) struct Content {
-    seen: Vec<u8>,
-    durable: Vec<u8>,
+    seen: Rc<Vec<u8>>,
+    durable: Rc<Vec<u8>>,
     unsynced: Vec<Change>,
     changes: u64,
+    /// A sync failed: the images differ, whatever is synced later.
+    lossy: bool,
 }
 
 impl Content {
     pub(super) fn seen(&self) -> &[u8] {
         &self.seen
+    }
+
+    /// A crash would leave it as it is.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unsynced.is_empty() && !self.lossy
     }
 
     /// Says how many changes there were: a sync that starts now covers these and no later ones.
@@ -40,11 +52,11 @@ impl Content {
     }
 
     pub(super) fn write(&mut self, offset: usize, octets: &[u8]) {
-        self.change(Change::Write(Write { offset, octets: octets.to_vec() }));
+        self.change(Change::Write(Write { offset, octets: octets.into() }));
     }
 
     fn change(&mut self, change: Change) {
-        change.apply(&mut self.seen);
+        change.apply(Rc::make_mut(&mut self.seen));
         self.unsynced.push(change);
         self.changes += 1;
     }
@@ -52,7 +64,7 @@ impl Content {
     /// Brings the changes up to `mark` to stable storage, the size with them.
     pub(super) fn sync(&mut self, mark: u64) {
         for change in self.covered(mark) {
-            change.apply(&mut self.durable);
+            change.apply(Rc::make_mut(&mut self.durable));
         }
     }
 
@@ -60,7 +72,8 @@ impl Content {
     /// that a later sync succeeds without it.
     pub(super) fn sync_failed(&mut self, mark: u64, random: &mut Random) {
         let changes = self.covered(mark);
-        tear(&mut self.durable, changes, random);
+        tear(Rc::make_mut(&mut self.durable), changes, random);
+        self.lossy = true;
     }
 
     fn covered(&mut self, mark: u64) -> Vec<Change> {
@@ -72,8 +85,11 @@ impl Content {
     /// Leaves what a crash leaves.
     pub(super) fn crash(&mut self, random: &mut Random) {
         let changes = std::mem::take(&mut self.unsynced);
-        tear(&mut self.durable, changes, random);
+        if !changes.is_empty() {
+            tear(Rc::make_mut(&mut self.durable), changes, random);
+        }
         self.seen.clone_from(&self.durable);
+        self.lossy = false;
     }
 }
 
@@ -132,11 +148,15 @@ fn tear(durable: &mut Vec<u8>, changes: Vec<Change>, random: &mut Random) {
 fn write_some(durable: &mut Vec<u8>, writes: &[Write], random: &mut Random) {
     let mood = random.below(4);
     for write in writes {
-        let fate = if mood < 2 { mood } else { random.below(3) };
+        let fate = if mood < 2 { mood } else { random.below(4) };
         match fate {
             0 => {}
             1 => write.apply(durable, |_| true),
-            _ => write.apply(durable, |_| random.one_in(2)),
+            2 => write.apply(durable, |_| random.one_in(2)),
+            _ => {
+                let blocks = random.bits();
+                write.apply(durable, |sector| Random::new(blocks ^ (sector / (BLOCK / SECTOR)) as u64).one_in(2));
+            }
         }
     }
 }
@@ -159,7 +179,7 @@ mod tests {
             let mut content = Content::default();
             prepare(&mut content);
             content.crash(&mut Random::new(seed));
-            content.seen
+            content.seen().to_vec()
         };
         (0..1000).map(crash).collect()
     }

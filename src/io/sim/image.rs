@@ -1,6 +1,7 @@
 //! The disk as a tree of names: as the running system sees it, and as it is on stable storage.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Component, Path};
 
@@ -23,13 +24,13 @@ enum Child {
     Directory(Id),
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Names {
     seen: BTreeMap<String, Child>,
     durable: BTreeMap<String, Child>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Entry {
     content: Content,
     /// Whether the running system sees a name of it.
@@ -46,6 +47,7 @@ impl Entry {
 }
 
 /// A change of names that is not on stable storage yet: a new name, a name taken away, or both at once (a rename).
+#[derive(Clone)]
 struct NameChange {
     number: u64,
     removed: Option<(Id, String)>,
@@ -60,7 +62,8 @@ impl NameChange {
     }
 }
 
-/// The disk.
+/// The disk. A copy of it shares what stays equal.
+#[derive(Clone)]
 pub(super) struct Image {
     files: BTreeMap<Id, Entry>,
     directories: BTreeMap<Id, Names>,
@@ -80,6 +83,32 @@ impl Image {
     /// Octets taken by files that have a name or are open.
     pub(super) fn used(&self) -> u64 {
         self.used
+    }
+
+    /// A crash would leave it as it is.
+    pub(super) fn is_settled(&self) -> bool {
+        self.journal.is_empty() && self.files.values().all(|entry| entry.content.is_settled())
+    }
+
+    /// A number that two disks share only if the running systems see the same names and the same content.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.hash_directory(ROOT, &mut hasher);
+        hasher.finish()
+    }
+
+    fn hash_directory(&self, directory: Id, hasher: &mut impl Hasher) {
+        for (name, child) in &self.names_in(directory).seen {
+            name.hash(hasher);
+            match child {
+                Child::Directory(directory) => self.hash_directory(*directory, hasher),
+                Child::File(file) => {
+                    let octets = self.content(*file).seen();
+                    (octets.len(), crc32c::crc32c(octets)).hash(hasher);
+                }
+            }
+        }
+        hasher.write_u8(0);
     }
 
     // Names.

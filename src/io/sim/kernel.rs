@@ -65,10 +65,10 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    pub(super) fn new(seed: u64) -> Kernel {
+    pub(super) fn new(seed: u64, image: Image) -> Kernel {
         Kernel {
             random: RefCell::new(Random::new(seed)),
-            image: RefCell::new(Image::new()),
+            image: RefCell::new(image),
             faults: Faults::new(),
             trace: RefCell::new(Trace::new()),
             tasks: Tasks::default(),

@@ -35,6 +35,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use super::{Class, Machine, Open, Peer};
+use image::Image;
 use kernel::{Kernel, Sleep};
 
 mod completion;
@@ -79,7 +80,7 @@ impl World {
     /// A world with an empty disk; the same seed and the same doings give the same events.
     pub fn new(seed: u64) -> World {
         World {
-            kernel: Rc::new(Kernel::new(seed)),
+            kernel: Rc::new(Kernel::new(seed, Image::new())),
             seed,
             wall_clock: Rc::new(Cell::new(WALL_CLOCK_AT_START as i64)),
             panics_allowed: Cell::new(false),
@@ -158,17 +159,19 @@ impl World {
         let mut future = pin!(future);
         let flag = Arc::new(Flag(AtomicBool::new(true)));
         let waker = Waker::from(flag.clone());
-        let mut result = None;
-        self.run_until(|| {
+        let limit = self.kernel.now() + PATIENCE;
+        loop {
             if !self.is_stopped()
                 && flag.0.swap(false, Ordering::Relaxed)
                 && let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker))
             {
-                result = Some(value);
+                return Some(value);
             }
-            result.is_some()
-        });
-        result
+            // One that only lets others have their turn goes on where there are none.
+            if self.is_stopped() || !self.kernel.step(limit) && !flag.0.load(Ordering::Relaxed) {
+                return None;
+            }
+        }
     }
 
     /// Whether the world has stopped at [`Faults::crash_at`], or was crashed or killed and not restarted.
@@ -206,6 +209,31 @@ impl World {
     pub fn kill(&self) {
         self.kernel.end_life();
         self.kernel.note(|| "the process was killed".to_owned());
+    }
+
+    /// Another world, in which the power failed at this moment while this one goes on: its disk holds what a crash may leave of
+    /// this one's, which `seed` decides. Of operations under way nothing has taken effect.
+    pub fn crashed(&self, seed: u64) -> World {
+        let mut image = self.kernel.image.borrow().clone();
+        let kernel = {
+            image.close_all();
+            image.crash(&mut Random::new(seed));
+            Kernel::new(seed, image)
+        };
+        kernel.set_now(self.now());
+        kernel.set_stopped(true);
+        kernel.note(|| "the power failed".to_owned());
+        World {
+            kernel: Rc::new(kernel),
+            seed: self.seed,
+            wall_clock: Rc::new(Cell::new(self.wall_clock.get())),
+            panics_allowed: Cell::new(false),
+        }
+    }
+
+    /// Whether a crash would leave the disk as it is.
+    pub fn is_settled(&self) -> bool {
+        self.kernel.image.borrow().is_settled()
     }
 
     /// The machine after [`World::crash`] or [`World::kill`].
@@ -345,6 +373,11 @@ impl DiskView<'_> {
     /// Where there is no such file.
     pub fn read(&self, path: impl AsRef<Path>) -> std::io::Result<Vec<u8>> {
         self.0.image.borrow().read_all(path.as_ref())
+    }
+
+    /// A number that two disks share only if all names and all content on them are the same.
+    pub fn fingerprint(&self) -> u64 {
+        self.0.image.borrow().fingerprint()
     }
 
     /// The names in a directory, sorted.

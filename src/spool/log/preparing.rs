@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{DiskFile, KEPT, Log, LogEvent, Segment};
+use super::{DiskFile, Log, LogEvent, Segment};
 use crate::io::{Aligned, Disk, File, Machine, Open};
+use crate::spool::compaction::{self, Growth};
 use crate::spool::segment::{self, SEGMENT_HEADER, SegmentHeader, encode_header};
 
 /// Octets of zeros that are written at a time when a segment is prepared: small enough that intake's syncs get between them.
@@ -20,7 +21,11 @@ impl<M: Machine> Log<M> {
         loop {
             let changed = self.0.segments_changed.heard();
             let (free, direct) = self.free_segments();
-            if free >= self.0.settings.prepared as usize + KEPT {
+            let usage = self.usage();
+            // Some are free, and there are as many as mail needs so that the reserve can always be had again.
+            let enough = usage.free >= u64::from(self.0.settings.prepared) + compaction::KEPT;
+            if enough && compaction::takes(&usage, usage.segments(), self.0.refused.get(), Growth::Mail) {
+                self.0.refused.set(0);
                 if self.0.told_prepared.replace(Some(true)) != Some(true) {
                     (self.0.report)(LogEvent::Prepared { segments: free, direct });
                 }
@@ -87,7 +92,7 @@ impl<M: Machine> Log<M> {
         let octets = self.0.settings.segment_octets;
         let mut zeros = Aligned::zeroed(ZEROS);
         // Incarnation 0: whoever opens it knows from one block that it was never used.
-        encode_header(SegmentHeader { epoch: 0, sealed: 0, key: self.0.key }, &mut zeros);
+        encode_header(SegmentHeader { epoch: 0, sealed: 0, key: self.0.key, before: None }, &mut zeros);
         let mut offset = 0;
         while offset < octets {
             let length = (octets - offset).min(ZEROS as u64);
