@@ -251,10 +251,19 @@ impl Here {
         Route::Lmtp(SettingsName::all(&self.settings.lmtps)[place])
     }
 
-    /// Runs until nothing is left in the spool. False where that never is.
+    /// Runs until nothing is left in the spool, and nothing comes any more: what takes over the last recipients of a message is
+    /// not in it before its record is durable. False where that never is.
     pub fn settle(&self) -> bool {
         let spool = self.spool().clone();
-        self.world.run_until(|| spool.is_empty())
+        loop {
+            if !self.world.run_until(|| spool.is_empty()) {
+                return false;
+            }
+            self.world.run(Duration::from_secs(1));
+            if spool.is_empty() {
+                return true;
+            }
+        }
     }
 
     /// Why recipients of a message wait, as `ringpost queue why` tells.

@@ -104,7 +104,7 @@ impl Server {
             }
         };
         command.envs(ringpost.environment.iter().map(|(name, value)| (name, value)));
-        command.arg("--conf").arg(home.join("conf")).arg("serve").current_dir(&home).stdout(out).stderr(err);
+        command.arg("--conf").arg(home.join("conf")).arg("serve").current_dir(home).stdout(out).stderr(err);
         let child = spawn(command, &ringpost.cpus)?;
         let mut server = Server { child, address, spool: Some(home.join("var/spool")) };
         server.wait_until_prepared(&log)?;
