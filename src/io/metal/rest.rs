@@ -139,9 +139,9 @@ mod tests {
                 Some(Entry::Task { wakes, lives }) => {
                     rest.polled();
                     let lives_left = lives.checked_sub(1);
-                    for queue in 0..QUEUES {
-                        if wakes >> queue & 1 == 1 {
-                            queues[queue].extend(lives_left.map(|lives| Entry::Task { wakes, lives }));
+                    for (place, queue) in queues.iter_mut().enumerate() {
+                        if wakes >> place & 1 == 1 {
+                            queue.extend(lives_left.map(|lives| Entry::Task { wakes, lives }));
                         }
                     }
                 }
