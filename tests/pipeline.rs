@@ -128,6 +128,7 @@ fn mail(reverse_path: ReversePath, recipients: Vec<Recipient>) -> Mail {
         helo: "client.example.net".into(),
         size: 1234,
         envelope_id: None,
+        ret: None,
         failures: 0,
         seed: 42,
     };

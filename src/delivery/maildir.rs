@@ -11,11 +11,9 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::answered::Answering;
 use super::text::{ToMailbox, WireForm};
-use crate::io::{Aligned, Disk, File, Machine, Open};
+use super::writing::Writing;
+use crate::io::{Disk, Machine, Open};
 use crate::mail::{Mailbox, MessageId, ReversePath};
-
-/// Octets that are gathered before they are written.
-const BUFFER: usize = 64 * 1024;
 
 /// The proof that a message is in a mailbox, its name there included. Only [`NewFile::finish`] makes one.
 #[derive(Debug)]
@@ -40,11 +38,8 @@ pub struct NewFile<M: Machine> {
     machine: M,
     maildir: PathBuf,
     name: String,
-    file: <M::Disk as Disk>::File,
+    file: Writing<M>,
     text: ToMailbox,
-    gathered: Vec<u8>,
-    written: u64,
-    buffer: Option<Aligned>,
 }
 
 /// What is delivered: which message, for whom.
@@ -117,11 +112,8 @@ impl<M: Machine> Maildirs<M> {
             machine: self.machine.clone(),
             maildir,
             name,
-            file,
+            file: Writing::new(file, head.into_bytes()),
             text: ToMailbox::new(item.form),
-            gathered: head.into_bytes(),
-            written: 0,
-            buffer: None,
         })
     }
 
@@ -175,25 +167,8 @@ impl<M: Machine> Maildirs<M> {
 impl<M: Machine> NewFile<M> {
     /// Appends content as it came over the wire.
     pub async fn push(&mut self, content: &[u8]) -> io::Result<()> {
-        for slice in content.chunks(BUFFER) {
-            self.text.convert(slice, &mut self.gathered);
-            if self.gathered.len() >= BUFFER {
-                self.write().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self) -> io::Result<()> {
-        let length = self.gathered.len();
-        let fitting = self.buffer.take().filter(|buffer| buffer.len() >= length);
-        let mut buffer = fitting.unwrap_or_else(|| Aligned::zeroed(length));
-        buffer[..length].copy_from_slice(&self.gathered);
-        self.gathered.clear();
-        let (result, buffer) = self.file.write_at(buffer, 0..length, self.written).await;
-        self.buffer = Some(buffer);
-        self.written += length as u64;
-        result
+        let text = &mut self.text;
+        self.file.push_with(content, |slice, to| text.convert(slice, to)).await
     }
 
     /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced. Where that fails, what was
@@ -209,11 +184,8 @@ impl<M: Machine> NewFile<M> {
     }
 
     async fn publish(&mut self) -> io::Result<()> {
-        self.text.finish(&mut self.gathered);
-        if !self.gathered.is_empty() {
-            self.write().await?;
-        }
-        self.file.sync().await?;
+        let text = &mut self.text;
+        self.file.finish(|to| text.finish(to)).await?;
         let (from, new) = (self.maildir.join("tmp").join(&self.name), self.maildir.join("new"));
         let disk = self.machine.disk();
         disk.rename(&from, &new.join(&self.name)).await?;

@@ -13,6 +13,7 @@ pub mod schedule;
 pub mod settings;
 pub mod text;
 pub mod wire;
+mod writing;
 
 pub use maildir::{Delivered, Maildirs};
 pub use names::Names;

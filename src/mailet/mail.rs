@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::edit::Edits;
 use crate::directory;
 pub use crate::mail::Notify;
-use crate::mail::{Mailbox, MessageId, ReversePath};
+use crate::mail::{Mailbox, MessageId, Ret, ReversePath};
 
 /// The attribute in which the session leaves who authenticated (James: `SMTPAuthUser`).
 pub const AUTH_USER: &str = "org.apache.james.SMTPAuthUser";
@@ -151,6 +151,8 @@ pub struct Facts {
     pub size: u64,
     /// ENVID as it was given (RFC 3461 §4.4).
     pub envelope_id: Option<Box<str>>,
+    /// RET as it was given: how much of the mail a report on its failure brings back (RFC 3461 §4.3).
+    pub ret: Option<Ret>,
     /// Walks of this mail that failed before.
     pub failures: u32,
     /// A number that nobody could foresee, for boundaries.

@@ -55,6 +55,7 @@ fn mail(recipients: &[Recipient]) -> Mail {
         helo: (*envelope.client.helo).into(),
         size: 4096,
         envelope_id: None,
+        ret: None,
         failures: 0,
         seed: 42,
     };

@@ -20,10 +20,8 @@ pub use label::{Attribute, Attributes, Label};
 use name::UNFINISHED;
 pub use name::{MailName, RepositoryName};
 
+use super::writing::{BUFFER, Writing};
 use crate::io::{Aligned, Disk, File, Machine, Open};
-
-/// Octets that are gathered before they are written.
-const BUFFER: usize = 64 * 1024;
 
 /// Repositories that are remembered as durable; beyond, all are forgotten and found out anew.
 const REMEMBERED: usize = 1_000;
@@ -78,11 +76,11 @@ impl<M: Machine> Repositories<M> {
         if !self.durable.borrow().contains(&repository) {
             self.create(&repository).await?;
         }
-        let content = match Writing::begin(&self.machine, &path).await {
+        let content = match begin(&self.machine, &path).await {
             // Somebody removed the repository while we ran.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create(&repository).await?;
-                Writing::begin(&self.machine, &path).await?
+                begin(&self.machine, &path).await?
             }
             begun => begun?,
         };
@@ -174,11 +172,11 @@ impl<M: Machine> Keeping<M> {
     }
 
     async fn publish(&mut self) -> io::Result<()> {
-        self.content.finish().await?;
+        self.content.finish(|_| ()).await?;
         let envelope = self.name.envelope();
-        let mut label = Writing::begin(&self.machine, &self.directory.join(format!("{envelope}{UNFINISHED}"))).await?;
+        let mut label = begin(&self.machine, &self.directory.join(format!("{envelope}{UNFINISHED}"))).await?;
         label.push(self.label.text().as_bytes()).await?;
-        label.finish().await?;
+        label.finish(|_| ()).await?;
         // Each name is synced before the next is made, so that no crash leaves an envelope without its content.
         for name in [self.name.content(), envelope] {
             let unfinished = self.directory.join(format!("{name}{UNFINISHED}"));
@@ -197,49 +195,9 @@ impl<M: Machine> Keeping<M> {
     }
 }
 
-/// A file that is being written.
-struct Writing<M: Machine> {
-    file: <M::Disk as Disk>::File,
-    gathered: Vec<u8>,
-    written: u64,
-    buffer: Option<Aligned>,
-}
-
-impl<M: Machine> Writing<M> {
-    async fn begin(machine: &M, path: &Path) -> io::Result<Writing<M>> {
-        let file = machine.disk().open(path, Open::Create).await?;
-        Ok(Writing { file, gathered: Vec::new(), written: 0, buffer: None })
-    }
-
-    async fn push(&mut self, octets: &[u8]) -> io::Result<()> {
-        for slice in octets.chunks(BUFFER) {
-            self.gathered.extend_from_slice(slice);
-            if self.gathered.len() >= BUFFER {
-                self.write().await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self) -> io::Result<()> {
-        let length = self.gathered.len();
-        let fitting = self.buffer.take().filter(|buffer| buffer.len() >= length);
-        let mut buffer = fitting.unwrap_or_else(|| Aligned::zeroed(length));
-        buffer[..length].copy_from_slice(&self.gathered);
-        self.gathered.clear();
-        let (result, buffer) = self.file.write_at(buffer, 0..length, self.written).await;
-        self.buffer = Some(buffer);
-        self.written += length as u64;
-        result
-    }
-
-    /// Brings all of it to stable storage.
-    async fn finish(&mut self) -> io::Result<()> {
-        if !self.gathered.is_empty() {
-            self.write().await?;
-        }
-        self.file.sync().await
-    }
+/// Begins a file, in place of one of its name.
+async fn begin<M: Machine>(machine: &M, path: &Path) -> io::Result<Writing<M>> {
+    Ok(Writing::new(machine.disk().open(path, Open::Create).await?, Vec::new()))
 }
 
 #[cfg(test)]

@@ -30,6 +30,12 @@ impl Status {
         (rest.is_none() && [2, 4, 5].contains(&class)).then_some(Status { class: class as u8, subject, detail })
     }
 
+    /// What a text tells of a recipient of whom that has become: a reply, or one that begins with a status. What is given up
+    /// after it was put off keeps what was said last, but that it is for good.
+    pub fn of_text(text: &str, class: u8) -> Status {
+        Status { class, ..Status::of_reply(text).unwrap_or(Status::undefined(class)) }
+    }
+
     /// What a reply such as `550 5.1.1 No such user` says of a delivery; by its code alone where it has no enhanced one.
     pub fn of_reply(text: &str) -> Option<Status> {
         let mut words = text.split([' ', '-']).filter(|word| !word.is_empty());

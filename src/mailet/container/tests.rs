@@ -26,6 +26,7 @@ fn mail(sender: &str, recipients: &[&str]) -> Mail {
         helo: "client".into(),
         size: 100,
         envelope_id: None,
+        ret: None,
         failures: 0,
         seed: 7,
     };

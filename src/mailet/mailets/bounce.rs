@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Next, Run, pass_through};
-use crate::mail::{Mailbox, ReversePath};
+use crate::mail::{Mailbox, Ret, ReversePath};
 use crate::mailet::compose::report::{Action, Fate, Original, Report};
 use crate::mailet::compose::status::Status;
 use crate::mailet::effect::{Beside, Content, Kind, NewMail};
@@ -53,7 +53,11 @@ impl Bounce {
         let ReversePath::Mailbox(to) = &run.facts.reverse_path else {
             return Ok(pass_through(self.pass_through, false));
         };
-        let needs_header = self.attachment == Attachment::Header || self.prefix.is_some();
+        let attachment = match (self.attachment, run.facts.ret) {
+            (Attachment::Whole, Some(Ret::Headers)) => Attachment::Header,
+            (configured, _) => configured,
+        };
+        let needs_header = attachment == Attachment::Header || self.prefix.is_some();
         let header = if needs_header { run.view().header()?.into_owned() } else { Vec::new() };
         let wants = |recipient: &&Recipient| match self.action {
             Action::Failed => recipient.notify.failure,
@@ -66,8 +70,10 @@ impl Bounce {
         }
         let own = run.view().attribute(DELIVERY_ERROR);
         let diagnostic = own.as_deref().or(run.branch.error.as_deref());
-        let default = self.default_status.unwrap_or(Status::undefined(self.action.class()));
-        let status = diagnostic.and_then(Status::of_reply).filter(|status| status.class == self.action.class());
+        let class = self.action.class();
+        let told_by = diagnostic.filter(|text| Status::of_reply(text).is_some());
+        let status = told_by.map(|text| Status::of_text(text, class)).or(self.default_status);
+        let status = status.unwrap_or(Status::undefined(class));
         let subject =
             self.prefix.as_ref().map(|prefix| prefixed(prefix, &decoded(&header, "Subject").unwrap_or_default()));
         let report = Report {
@@ -82,11 +88,8 @@ impl Bounce {
             received_from: run.facts.client.map(|_| &*run.facts.helo),
             subject: subject.as_deref(),
             text: &self.message.replace("[machine]", &run.pipeline.host),
-            fates: told
-                .iter()
-                .map(|recipient| fate(recipient, self.action, status.unwrap_or(default), diagnostic))
-                .collect(),
-            original: match self.attachment {
+            fates: told.iter().map(|recipient| fate(recipient, self.action, status, diagnostic)).collect(),
+            original: match attachment {
                 Attachment::Nothing => Original::Nothing,
                 Attachment::Header => Original::Header(&header),
                 Attachment::Whole => Original::Whole(run.branch.form.clone()),

@@ -29,6 +29,7 @@ fn told(matcher: &Matcher) -> String {
         helo: "client".into(),
         size: 1000,
         envelope_id: None,
+        ret: None,
         failures: 0,
         seed: 0,
     };

@@ -153,7 +153,7 @@ impl<'a, M: Machine> Told<'a, M> {
             one.sentence == Sentence::Sent { reports: false } && envelope.notify(one.place as usize).success
         };
         let relayed: Vec<&Judged> = sent.iter().filter(relayed).collect();
-        self.report(&relayed, relay, Kind::Relayed, Vec::new()).await.unwrap_or_default();
+        self.report_beside(&relayed, relay, Kind::Relayed).await;
     }
 
     async fn given_up(&mut self, mut given_up: Vec<Judged>, relay: Option<&Relay>) {
@@ -243,12 +243,11 @@ impl<'a, M: Machine> Told<'a, M> {
             notify.delay && late(WARNED_AFTER) || anything && by.is_some_and(late)
         };
         let warned: Vec<&Judged> = again.iter().filter(warned).collect();
-        // A warning that cannot be stored is one less.
-        self.report(&warned, relay, Kind::Delayed, Vec::new()).await.unwrap_or_default();
+        self.report_beside(&warned, relay, Kind::Delayed).await;
     }
 
     /// Notes what is put off, and lets the message go.
-    pub async fn finish(&mut self) -> bool {
+    pub async fn finish(&mut self) {
         let stored = &self.message.stored;
         let id = stored.message.envelope.id;
         let due = |pending: &Pending| self.message.due.iter().any(|one| one.place == pending.place);
@@ -266,7 +265,6 @@ impl<'a, M: Machine> Told<'a, M> {
         if let (Some(first), Some(_)) = (first, others) {
             self.state.spool.schedule(id, first);
         }
-        true
     }
 
     async fn resolve(&self, outcomes: &[Outcome]) {
@@ -314,6 +312,14 @@ impl<'a, M: Machine> Told<'a, M> {
         report::send(self.state, self.message, on, relay, kind, places, self.schedule()).await.map(|()| true)
     }
 
+    /// Reports what is no outcome. Where that cannot be stored the sender is told less, and the operator of it.
+    async fn report_beside(&self, on: &[&Judged], relay: Option<&Relay>, kind: Kind) {
+        if let Err(error) = self.report(on, relay, kind, Vec::new()).await {
+            let id = self.message.stored.message.envelope.id;
+            self.state.note(Level::Warning, "report-not-stored", &[("id", &id), ("text", &error)]);
+        }
+    }
+
     fn note_deferred(&self, place: u32, text: &str, relay: Option<&Relay>, again: Again) {
         self.state.deferred.set(self.state.deferred.get() + 1);
         self.note("deferred", Level::Info, place, text, relay, Some(again));
@@ -330,7 +336,7 @@ impl<'a, M: Machine> Told<'a, M> {
             "deferred" => 4,
             _ => 5,
         };
-        let dsn = status(text, class);
+        let dsn = Status::of_text(text, class);
         let relay = relay.map_or("none", |relay| &relay.name);
         let again_in = again.as_ref().map(|again| format!("{}s", again.wait.as_secs()));
         let attempts = again.as_ref().map(|again| again.attempts);
@@ -367,13 +373,6 @@ fn code(text: &str) -> Option<u16> {
     (digits.len() == 3).then(|| digits.parse().ok()).flatten()
 }
 
-/// The status that a text tells, as it stands beside what became of it. What is given up after it was put off keeps what was
-/// said last, but that it is for good.
-pub(super) fn status(text: &str, class: u8) -> Status {
-    let status = Status::of_reply(text).unwrap_or(Status::undefined(class));
-    if status.class == class { status } else { Status { class, ..status } }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,7 +383,7 @@ mod tests {
             (code("550 5.1.1 no"), code("550-5.1.1 no"), code("5.4.4 no host"), code("")),
             (Some(550), Some(550), None, None)
         );
-        let of = |text, class| status(text, class).to_string();
+        let of = |text, class| Status::of_text(text, class).to_string();
         assert_eq!(of("550 5.1.1 no", 5), "5.1.1");
         assert_eq!(of("451 4.3.2 later (given up after 3 attempts)", 5), "5.3.2");
         assert_eq!(of("250 2.0.0 ok", 2), "2.0.0");

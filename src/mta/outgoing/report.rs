@@ -5,11 +5,12 @@ use std::io;
 use super::State;
 use super::content::{self, FromSpool, Unsendable};
 use super::message::Message;
-use super::outcome::{Judged, Relay, status};
+use super::outcome::{Judged, Relay};
 use crate::delivery::schedule::Schedule;
 use crate::io::Machine;
 use crate::mail::{BodyType, Envelope, MessageId, Ret, ReversePath};
 use crate::mailet::compose::report::{Action, Fate, Original, Report};
+use crate::mailet::compose::status::Status;
 use crate::mailet::effect::Piece;
 use crate::mailet::mail::{Attributes, Form, SENT_BY_MAILET, Value};
 use crate::mailet::mailets::bounce;
@@ -84,7 +85,7 @@ pub(super) async fn send<M: Machine>(
             recipient: envelope.recipients.get(one.place as usize)?,
             original: envelope.original(one.place as usize),
             action: kind.action(),
-            status: status(&one.text, kind.action().class()),
+            status: Status::of_text(&one.text, kind.action().class()),
             remote: host.filter(|_| said),
             diagnostic: Some(&one.text),
             until: (kind == Kind::Delayed).then_some(until),

@@ -217,7 +217,8 @@ impl<M: Machine> Worker<M> {
         if told.expired() {
             let text = "5.4.7 the time for its delivery is over".into();
             told.all(&message.due, &Heard::Never(text), None).await;
-            taken.done = told.finish().await;
+            told.finish().await;
+            taken.done = true;
             return;
         }
         match turn {
@@ -226,7 +227,8 @@ impl<M: Machine> Worker<M> {
             Turn::NotBefore(until, finding) => told.not_before(until, &finding),
         }
         if !taken.done {
-            taken.done = told.finish().await;
+            told.finish().await;
+            taken.done = true;
         }
     }
 

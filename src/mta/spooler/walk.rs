@@ -75,6 +75,7 @@ impl<M: Machine> Attempt<'_, M> {
             helo: Box::from(&*envelope.client.helo),
             size: self.stored.message.content.octets,
             envelope_id: envelope.dsn.envelope_id.clone(),
+            ret: envelope.dsn.ret,
             failures: journey.failures,
             seed: machine.secret(),
         };
