@@ -71,6 +71,47 @@ fn bounce() -> Mailet {
     }))
 }
 
+fn dsn_bounce(attachment: bounce::Attachment) -> Mailet {
+    Mailet::Bounce(Box::new(bounce::Bounce {
+        sender: notify::Author::Postmaster,
+        prefix: None,
+        attachment,
+        message: bounce::MESSAGE.into(),
+        action: super::super::compose::report::Action::Failed,
+        default_status: None,
+        pass_through: false,
+    }))
+}
+
+#[test]
+fn a_report_says_what_was_said_last_and_brings_back_what_was_asked_for() {
+    use super::super::effect::{Content, Piece};
+    use crate::mail::Ret;
+    let container = container(vec![vec![pair(Matcher::All, dsn_bounce(bounce::Attachment::Whole))]]);
+    for (ret, whole) in [(None, true), (Some(Ret::Full), true), (Some(Ret::Headers), false)] {
+        let mut mail = mail("me@there", &["no@there"]);
+        mail.facts.ret = ret;
+        mail.error = Some("4.4.3 the domain could not be looked up (given up after 4 attempts)".into());
+        let (effects, _) = walk_with(&container, mail, |question, walk| Some(answer(question, walk)));
+        let pieces = effects.iter().find_map(|effect| match effect {
+            Effect::Beside(Beside::Send(new)) => match &new.content {
+                Content::Pieces(pieces) => Some(pieces),
+                Content::Same(_) => None,
+            },
+            _ => None,
+        });
+        let pieces = pieces.expect("a report");
+        let texts = pieces.iter().filter_map(|piece| match piece {
+            Piece::Octets(octets) => Some(String::from_utf8_lossy(octets)),
+            _ => None,
+        });
+        let text: String = texts.collect();
+        assert!(text.contains("\r\nStatus: 5.4.3\r\n"), "{text}");
+        assert_eq!(pieces.iter().any(|piece| matches!(piece, Piece::Whole(_))), whole, "{ret:?}");
+        assert_eq!(text.contains("text/rfc822-headers"), !whole, "{ret:?}");
+    }
+}
+
 /// Root and error come first; the error processor keeps what it gets.
 fn container(processors: Vec<Vec<Pair>>) -> Container {
     let mut all = vec![Vec::new(), vec![pair(Matcher::All, keep("file://error/", false))]];
@@ -315,15 +356,6 @@ fn any_matcher() -> impl Strategy<Value = Matcher> {
 
 fn any_mailet(processors: usize) -> impl Strategy<Value = Mailet> {
     use super::super::mailets::{body, told};
-    let dsn = bounce::Bounce {
-        sender: notify::Author::Postmaster,
-        prefix: None,
-        attachment: bounce::Attachment::Header,
-        message: bounce::MESSAGE.into(),
-        action: super::super::compose::report::Action::Failed,
-        default_status: None,
-        pass_through: false,
-    };
     prop_oneof![
         Just(Mailet::Deliver(deliver::Deliver::Local)),
         Just(Mailet::Deliver(deliver::Deliver::Null)),
@@ -333,7 +365,7 @@ fn any_mailet(processors: usize) -> impl Strategy<Value = Mailet> {
         Just(keep("file://x/", true)),
         Just(keep("file://x/", false)),
         Just(bounce()),
-        Just(Mailet::Bounce(Box::new(dsn))),
+        Just(dsn_bounce(bounce::Attachment::Header)),
         Just(Mailet::Rewrite(rewrite::Rewrite::Table { error: None })),
         Just(Mailet::Rewrite(rewrite::Rewrite::Postmaster)),
         Just(Mailet::Header(header::Change { name: "AddDeliveredToHeader", edits: vec![Edit::DeliveredTo] })),
