@@ -49,9 +49,16 @@ impl Client {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.tls {
-            None => self.stream.read(buffer),
-            Some(tls) => rustls::Stream::new(tls, &mut self.stream).read(buffer),
+        loop {
+            let read = match &mut self.tls {
+                None => self.stream.read(buffer),
+                Some(tls) => rustls::Stream::new(tls, &mut self.stream).read(buffer),
+            };
+            // A read with a time limit may end early for reasons of the kernel's own: a ring that this thread has closed.
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
         }
     }
 
@@ -119,8 +126,6 @@ impl Client {
             match self.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(octets) => self.received.extend_from_slice(&buffer[..octets]),
-                // A read with a time limit may end early for reasons of the kernel's own.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
