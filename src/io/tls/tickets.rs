@@ -16,7 +16,7 @@ const NAME: usize = 16;
 /// Octets of a nonce of AES-GCM.
 const NONCE: usize = 12;
 
-/// Octets of the time of issue inside a ticket.
+/// Octets of the time of issue inside a ticket, in milliseconds.
 const TIME: usize = 8;
 
 /// Octets of a ticket at most; those with certificates of clients are the longest.
@@ -99,7 +99,7 @@ impl CoreTickets {
         let opened = key.key.open_in_place(nonce, Aad::from(self.scope), &mut sealed).ok()?;
         let (issued, plain) = opened.split_at_checked(TIME)?;
         let age = now.checked_sub(u64::from_be_bytes(issued.try_into().ok()?))?;
-        (age <= self.lifetime.as_secs()).then(|| plain.to_vec())
+        (u128::from(age) <= self.lifetime.as_millis()).then(|| plain.to_vec())
     }
 }
 
@@ -114,18 +114,18 @@ impl ProducesTickets for CoreTickets {
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let keys = KEYS.with_borrow(Clone::clone)?;
-        self.seal(&keys, plain, seconds())
+        self.seal(&keys, plain, milliseconds())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let keys = KEYS.with_borrow(Clone::clone)?;
-        self.open(&keys, ticket, seconds())
+        self.open(&keys, ticket, milliseconds())
     }
 }
 
-/// Seconds since the Unix epoch.
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+/// Milliseconds since the Unix epoch.
+fn milliseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -149,8 +149,8 @@ mod tests {
         let later = TicketKeys::new(vec![all[2].clone(), all[1].clone()]);
         let ticket = tickets(1).seal(&old, b"session", 1000).unwrap();
         assert_eq!(tickets(1).open(&old, &ticket, 1000).as_deref(), Some(&b"session"[..]));
-        assert_eq!(tickets(1).open(&rotated, &ticket, 1100).as_deref(), Some(&b"session"[..]));
-        assert_eq!(tickets(1).open(&rotated, &ticket, 1101), None, "too old");
+        assert_eq!(tickets(1).open(&rotated, &ticket, 101_000).as_deref(), Some(&b"session"[..]));
+        assert_eq!(tickets(1).open(&rotated, &ticket, 101_001), None, "too old");
         assert_eq!(tickets(1).open(&rotated, &ticket, 999), None, "from the future");
         assert_eq!(tickets(2).open(&rotated, &ticket, 1000), None, "of another server");
         assert_eq!(tickets(1).open(&later, &ticket, 1000), None, "of a key that is gone");
