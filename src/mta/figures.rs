@@ -17,6 +17,7 @@ pub struct Figures {
     octets: AtomicU64,
     unread_segments: AtomicU64,
     slowest_write: AtomicU64,
+    batches: AtomicU64,
     spool: AtomicU64,
     outgoing: [AtomicU64; 7],
 }
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub unread_segments: u64,
     /// Microseconds that the slowest write and sync of the last minute took.
     pub slowest_write: u64,
+    /// Batches of records that were written and synced since the start.
+    pub batches: u64,
     /// What it takes.
     pub spool: SpoolState,
     /// What leaves.
@@ -95,6 +98,7 @@ impl Figures {
         self.octets.store(now.octets, Ordering::Relaxed);
         self.unread_segments.store(now.unread_segments, Ordering::Relaxed);
         self.slowest_write.store(now.slowest_write, Ordering::Relaxed);
+        self.batches.store(now.batches, Ordering::Relaxed);
         self.spool.store(now.spool as u64, Ordering::Relaxed);
         for (own, now) in self.outgoing.iter().zip(now.outgoing.numbers()) {
             own.store(now, Ordering::Relaxed);
@@ -113,6 +117,7 @@ impl Figures {
             octets: self.octets.load(Ordering::Relaxed),
             unread_segments: self.unread_segments.load(Ordering::Relaxed),
             slowest_write: self.slowest_write.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
             outgoing: outgoing::Figures::of_numbers(std::array::from_fn(|place| {
                 self.outgoing[place].load(Ordering::Relaxed)
             })),

@@ -121,7 +121,7 @@ impl ShardReport {
         format!(
             "{{\"shard\":{number},\"cpu\":{},\"connections\":{},\"accepted\":{},\"delivered\":{},\"deferred\":{},\"waiting\":{},\
              \"in_flight\":{},\"pokes\":{},\"panics\":{},\"spool\":\"{}\",\"spool_closed\":{},\
-             \"segments\":{},\"free_segments\":{},\"spool_octets\":{},\"unread_segments\":{},\"slowest_write_us\":{},\
+             \"segments\":{},\"free_segments\":{},\"spool_octets\":{},\"unread_segments\":{},\"slowest_write_us\":{},\"batches\":{},\
              \"outgoing\":{{\"sent\":{},\"deferred\":{},\"bounced\":{},\"connections\":{},\"waiting\":{},\"destinations\":{},\"left_alone\":{}}}}}",
             self.cpu,
             vitals.connections(),
@@ -139,6 +139,7 @@ impl ShardReport {
             figures.octets,
             figures.unread_segments,
             figures.slowest_write,
+            figures.batches,
             figures.outgoing.sent,
             figures.outgoing.deferred,
             figures.outgoing.bounced,

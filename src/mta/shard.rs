@@ -375,6 +375,7 @@ impl Shard {
                     octets: spool.octets,
                     unread_segments: spoolers.iter().map(|(spool, _)| spool.figures().unread).sum(),
                     slowest_write: spool.slowest.as_micros() as u64,
+                    batches: spool.batches,
                     spool: SpoolState::from(&spool),
                     outgoing: outgoings.iter().map(Outgoing::figures).sum(),
                 });

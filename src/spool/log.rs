@@ -152,6 +152,8 @@ pub struct Figures {
     pub octets: u64,
     /// The longest that a write and its sync took within the last minute.
     pub slowest: Duration,
+    /// Batches that were written and synced, or failed to be.
+    pub batches: u64,
     /// Segments that the last run left and that are still to be read.
     pub unread: u64,
     /// No further segment can be made.
@@ -295,6 +297,7 @@ impl<M: Machine> Log<M> {
             free: usage.free,
             octets: usage.live,
             slowest,
+            batches: self.0.batches.get(),
             unread: self.0.unread.get().map_or(0, |(segments, _)| segments),
             full: usage.short,
             closed: self.is_closed(),

@@ -94,6 +94,8 @@ pub struct Turn {
     pub p50_ms: f64,
     /// The same, of 99 in 100.
     pub p99_ms: f64,
+    /// How long a batch took from one to the next, in milliseconds; the leanest program does not tell.
+    pub batch_ms: Option<f64>,
     /// Of the machine's time, what neither server nor load took.
     pub others: f64,
 }
@@ -241,6 +243,7 @@ impl Comparison<'_> {
         unsafe { libc::sync() };
         let warm = u64::from(self.load.sessions) * 10;
         self.load.run(server.address, End::Messages(warm), self.folder)?;
+        let batches = server.batches()?;
         let (cpu, busy, begun) = (
             system::cpu_of(server.process()).map_err(failed)?,
             system::machine_busy().map_err(failed)?,
@@ -250,6 +253,7 @@ impl Comparison<'_> {
         let cpu = system::cpu_of(server.process()).map_err(failed)? - cpu;
         let (busy_after, stolen_after) = system::machine_busy().map_err(failed)?;
         let all = begun.elapsed() * system::cpus().len() as u32;
+        let batches = server.batches()?.saturating_sub(batches);
         let others = (busy_after - busy.0).saturating_sub(cpu + sent.cpu) + (stolen_after - busy.1);
         if sent.messages == 0 {
             return Err(format!("{}: no message was taken", contestant.name()));
@@ -262,6 +266,7 @@ impl Comparison<'_> {
             per_second: sent.per_second,
             p50_ms: sent.p50_ms,
             p99_ms: sent.p99_ms,
+            batch_ms: (batches > 0).then(|| sent.messages as f64 / sent.per_second * 1000.0 / batches as f64),
             others: others.as_secs_f64() / all.as_secs_f64(),
         })
     }

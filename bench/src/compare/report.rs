@@ -79,6 +79,13 @@ impl Report {
         forms.map(|form| self.spread(form, |turn, _| turn.per_second).median).fold(0.0, f64::max)
     }
 
+    /// How many batches the slowest of a hundred messages waited for, where that is known.
+    fn p99_over_batch(&self, contestant: Contestant) -> Option<Spread> {
+        let turns = self.turns.iter().filter(|turn| turn.0 == contestant);
+        let shares: Option<Vec<f64>> = turns.map(|(_, turn, _)| Some(turn.p99_ms / turn.batch_ms?)).collect();
+        shares.filter(|shares| !shares.is_empty()).map(|shares| Spread::of(&shares))
+    }
+
     /// Prints the medians, and the shares of what kernel and disk do.
     pub fn print(&self) {
         let columns = [
@@ -91,6 +98,7 @@ impl Report {
             Column("of receiving", 12),
             Column("of writing", 10),
             Column("p50 ÷ sync", 10),
+            Column("p99 ÷ batch", 11),
         ];
         let table = Table::new(1, &columns);
         println!();
@@ -113,6 +121,7 @@ impl Report {
                 share(self.spread(contestant, |turn, bounds| turn.per_second * size / bounds.received).median, 1.0),
                 share(self.spread(contestant, |turn, bounds| turn.per_second * size / bounds.written).median, 1.0),
                 short(self.spread(contestant, |turn, bounds| turn.p50_ms * 1000.0 / bounds.sync_us).median),
+                self.p99_over_batch(contestant).map_or("-".into(), |spread| short(spread.median)),
             ]);
         }
         println!(
@@ -140,6 +149,7 @@ impl Report {
                 "share_of_receiving": self.spread(contestant, |turn, bounds| turn.per_second * size / bounds.received).json(),
                 "share_of_writing": self.spread(contestant, |turn, bounds| turn.per_second * size / bounds.written).json(),
                 "p50_over_sync": self.spread(contestant, |turn, bounds| turn.p50_ms * 1000.0 / bounds.sync_us).json(),
+                "p99_over_batch": self.p99_over_batch(contestant).map(|spread| spread.json()),
             })
         });
         json!({
@@ -168,6 +178,7 @@ pub fn print_together(reports: &[Report]) {
         Column("p99 ms", 7),
         Column("p50 ÷ sync", 10),
         Column("p99 ÷ sync", 10),
+        Column("p99 ÷ batch", 11),
         Column("others", 6),
     ];
     let table = Table::new(1, &columns);
@@ -185,6 +196,7 @@ pub fn print_together(reports: &[Report]) {
             short(median(|turn, _| turn.p99_ms)),
             short(median(|turn, bounds| turn.p50_ms * 1000.0 / bounds.sync_us)),
             short(median(|turn, bounds| turn.p99_ms * 1000.0 / bounds.sync_us)),
+            report.p99_over_batch(Contestant::Ringpost).map_or("-".into(), |spread| short(spread.median)),
             share(median(|turn, _| turn.others), 1.0),
         ]);
     }
@@ -207,7 +219,8 @@ mod tests {
         };
         let mut report = Report::new(&load);
         let bounds = Bounds { received: 1e6, written: 2e6, sync_us: 100.0 };
-        let turn = |cpu_us| Turn { cpu_us, per_second: 100.0, p50_ms: 1.0, p99_ms: 2.0, others: 0.0 };
+        let turn =
+            |cpu_us| Turn { cpu_us, per_second: 100.0, p50_ms: 1.0, p99_ms: 2.0, batch_ms: Some(0.5), others: 0.0 };
         for (place, contestant) in Contestant::ALL.into_iter().enumerate() {
             report.turn(0, contestant, turn(1.0), bounds);
             report.turn(1, contestant, turn(50.0 - 10.0 * place as f64), bounds);
@@ -220,5 +233,6 @@ mod tests {
         assert_eq!(ringpost["cpu_over_best"], 0.5);
         assert_eq!(ringpost["share_of_receiving"]["median"], 0.1);
         assert_eq!(ringpost["p50_over_sync"]["median"], 10.0);
+        assert_eq!(ringpost["p99_over_batch"]["median"], 4.0);
     }
 }

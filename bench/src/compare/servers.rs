@@ -21,8 +21,14 @@ pub struct Server {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
-    /// Its spool; only ringpost has one that can be looked at.
-    spool: Option<PathBuf>,
+    /// What runs, if that is ringpost and can be asked.
+    ringpost: Option<Run>,
+}
+
+/// A ringpost that runs.
+struct Run {
+    program: PathBuf,
+    home: PathBuf,
 }
 
 /// How ringpost is started.
@@ -66,7 +72,7 @@ impl Server {
         let read = BufReader::new(told).read_line(&mut line);
         let address = line.trim().rsplit(' ').next().and_then(|address| address.parse().ok());
         match (read, address) {
-            (Ok(_), Some(address)) => Ok(Server { child, address, spool: None }),
+            (Ok(_), Some(address)) => Ok(Server { child, address, ringpost: None }),
             _ => {
                 end(&mut child);
                 Err(format!("the {} form did not start", form.name()))
@@ -106,7 +112,8 @@ impl Server {
         command.envs(ringpost.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--conf").arg(home.join("conf")).arg("serve").current_dir(home).stdout(out).stderr(err);
         let child = spawn(command, &ringpost.cpus)?;
-        let mut server = Server { child, address, spool: Some(home.join("var/spool")) };
+        let run = Run { program: ringpost.program.clone(), home: home.to_owned() };
+        let mut server = Server { child, address, ringpost: Some(run) };
         server.wait_until_prepared(&log)?;
         Ok(server)
     }
@@ -135,14 +142,26 @@ impl Server {
     /// Ends it in order and returns what it told.
     pub fn end(mut self) -> Result<String, String> {
         end(&mut self.child);
-        let log = self.spool.as_ref().and_then(|spool| Some(spool.parent()?.parent()?.join("log")));
-        let log = log.ok_or("it has no log")?;
+        let log = self.ringpost.as_ref().ok_or("it has no log")?.home.join("log");
         fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))
+    }
+
+    /// Batches that ringpost has written and synced since its start; 0 of the leanest program, which does not count them.
+    pub fn batches(&self) -> Result<u64, String> {
+        let Some(run) = &self.ringpost else { return Ok(0) };
+        // What it tells is up to a quarter of a second old.
+        std::thread::sleep(Duration::from_millis(300));
+        let mut command = Command::new(&run.program);
+        let told = command.arg("--conf").arg(run.home.join("conf")).args(["status", "--json"]).output();
+        let told = told.map_err(|error| format!("ringpost status: {error}"))?.stdout;
+        let told: serde_json::Value = serde_json::from_slice(&told).map_err(|error| format!("its status: {error}"))?;
+        let shards = told["shards"].as_array().ok_or("its status tells no shards")?;
+        Ok(shards.iter().filter_map(|shard| shard["batches"].as_u64()).sum())
     }
 
     /// Segments of the spool, if it has one.
     pub fn segments(&self) -> Option<u64> {
-        segments_below(self.spool.as_deref()?)
+        segments_below(&self.ringpost.as_ref()?.home.join("var/spool"))
     }
 }
 
