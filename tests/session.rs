@@ -177,7 +177,7 @@ fn a_message_is_answered_once_it_is_durable_and_not_before() {
     let (mut session, mut sent) = (session(false), Vec::new());
     say(&mut session, &TO_DATA);
     session.begin(MessageId(9), 0);
-    assert_eq!(session.data_ended(&Content::default(), &mut sent), Step::Store);
+    assert_eq!(session.data_ended(&Content::default(), 0, &mut sent), Step::Store);
     assert!(sent.is_empty() && session.in_transaction());
     assert_eq!(session.stored(Ok(()), &mut sent), Step::Receive);
     assert_eq!(lines(&sent), ["250 2.6.0 Message received id=0000000000009"]);
@@ -189,7 +189,7 @@ fn a_recipient_without_a_result_has_no_message() {
     let (mut session, mut sent) = (session(true), Vec::new());
     say(&mut session, &["LHLO client", TO_DATA[1], TO_DATA[2], TO_DATA[2], TO_DATA[2], "DATA"]);
     session.begin(MessageId(9), 0);
-    assert_eq!(session.data_ended(&Content::default(), &mut sent), Step::Store);
+    assert_eq!(session.data_ended(&Content::default(), 0, &mut sent), Step::Store);
     let accepted = Reply::plain(ReplyCode::OK, "Accepted after all");
     session.delivered(vec![Ok(()), Err(Refusal::Rejected(accepted))], &mut sent);
     let expected = [
@@ -226,7 +226,7 @@ fn a_call_out_of_turn_ends_the_session_and_acknowledges_nothing() {
     let calls: [Call; 10] = [
         |session, sent| session.answer(Verdict::Pass, sent),
         |session, sent| session.chunk_ended(&Content::default(), sent),
-        |session, sent| session.data_ended(&Content::default(), sent),
+        |session, sent| session.data_ended(&Content::default(), 0, sent),
         |session, sent| session.stored(Ok(()), sent),
         |session, sent| session.delivered(vec![Ok(())], sent),
         |session, sent| session.secured(secured(), sent),

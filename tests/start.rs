@@ -94,16 +94,21 @@ fn a_soft_limit_is_raised_by_ringpost_itself() {
     process.stop();
 }
 
-/// Lets the kernel answer io_uring_setup with an error, as the seccomp profile of a container does.
-fn refuse_io_uring(errno: libc::c_int) -> impl Fn() -> io::Result<()> {
+/// Lets the kernel answer io_uring_setup with an error, as the seccomp profile of a container does; smaller rings than of so many entries
+/// it makes.
+fn refuse_io_uring(errno: libc::c_int, least: u32) -> impl Fn() -> io::Result<()> {
+    const ENTRIES: u32 = std::mem::offset_of!(libc::seccomp_data, args) as u32;
     const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const JUMP_IF_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     move || {
         let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
         let mut filter = [
             step(LOAD_NUMBER, 0, 0, 0),
-            step(JUMP_IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+            step(JUMP_IF_EQUAL, 0, 3, libc::SYS_io_uring_setup as u32),
+            step(LOAD_NUMBER, 0, 0, ENTRIES),
+            step(JUMP_IF_AT_LEAST, 0, 1, least),
             step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
             step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
         ];
@@ -125,12 +130,28 @@ fn io_uring_that_is_refused_is_told_with_the_remedy() {
     {
         let failed = home.fail_to_start(|command| {
             // SAFETY: what runs between fork and exec are system calls and the stack.
-            unsafe { command.pre_exec(refuse_io_uring(errno)) };
+            unsafe { command.pre_exec(refuse_io_uring(errno, 0)) };
         });
         let line = last_line(&failed);
         assert!(told.iter().all(|told| line.contains(told)), "{line}");
     }
     assert!(!home.path().join("var").exists(), "nothing is made where nothing can be started");
+}
+
+#[test]
+fn a_shard_that_gets_no_memory_is_told_with_the_remedy() {
+    // The first look finds that all is well, and so does the executor, which has smaller rings than ours.
+    let home = Home::new(&Conf::new());
+    let failed = home.fail_to_start(|command| {
+        // SAFETY: what runs between fork and exec are system calls and the stack.
+        unsafe { command.pre_exec(refuse_io_uring(libc::ENOMEM, 256)) };
+    });
+    // There may be some at the next start.
+    assert_eq!(failed.status.code(), Some(70), "{failed}");
+    let line = failed.stderr.trim_end().lines().last().unwrap_or_default();
+    assert!(line.starts_with("ringpost: shard "), "{line}");
+    let told = ["Cannot allocate memory", "limit of locked memory", "256 KiB", "LimitMEMLOCK=64M"];
+    assert!(told.iter().all(|told| line.contains(told)), "{line}");
 }
 
 #[test]

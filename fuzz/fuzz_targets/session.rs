@@ -73,7 +73,7 @@ fuzz_target!(|input: (bool, Vec<u8>)| {
                 match transfer {
                     Transfer::Discard { .. } => Step::Receive,
                     Transfer::Chunk { last: false, .. } => session.chunk_ended(&Content::default(), &mut replies),
-                    Transfer::Data | Transfer::Chunk { .. } => session.data_ended(&Content::default(), &mut replies),
+                    Transfer::Data | Transfer::Chunk { .. } => session.data_ended(&Content::default(), 0, &mut replies),
                 }
             }
             Step::Store if lmtp => {

@@ -46,6 +46,8 @@ struct State {
 
 struct Open {
     until: Duration,
+    /// The core counts as being at work until it is answered.
+    in_flight: bool,
     answer: Latch<Result<Told<Answered>, Unavailable>>,
 }
 
@@ -173,9 +175,13 @@ impl Client {
         let ticket = state.ticket.get();
         state.ticket.set(ticket + 1);
         let answer = Latch::default();
-        let open = Open { until: state.now.get() + patience, answer: answer.clone() };
+        // Whoever waits for the DNS is as idle as who waits for a client: the answer comes when others like, and rings the bell.
+        let in_flight = !matches!(question, Asked::Name(_));
+        let open = Open { until: state.now.get() + patience, in_flight, answer: answer.clone() };
         state.open.borrow_mut().insert(ticket, open);
-        state.vitals.begun();
+        if in_flight {
+            state.vitals.begun();
+        }
         let request = Request { core: state.core, ticket, question };
         if state.lines.requests.give(request).is_err() {
             self.close(ticket, Err(Unavailable));
@@ -190,7 +196,11 @@ impl Client {
 
     fn close(&self, ticket: u64, answer: Result<Told<Answered>, Unavailable>) {
         if let Some(open) = self.0.open.borrow_mut().remove(&ticket) {
-            self.0.vitals.done();
+            if open.in_flight {
+                self.0.vitals.done();
+            } else {
+                self.0.vitals.progressed();
+            }
             open.answer.set(answer);
         }
     }
@@ -353,6 +363,23 @@ mod tests {
         client.tick(PATIENCE);
         assert_eq!(block_on(asked), Err(Unavailable));
         assert_eq!(lines.requests.len(), 1, "the desk may answer it yet, which nobody hears");
+    }
+
+    #[test]
+    fn a_core_that_waits_for_the_dns_is_not_at_work() {
+        let (client, lines) = client();
+        let in_flight = || client.0.vitals.in_flight();
+        let question = names::Question::Addresses("x".into());
+        let mut name = Box::pin(client.ask_name(question, PATIENCE));
+        assert!(block_on(poll_once(&mut name)).is_none());
+        assert_eq!((in_flight(), lines.requests.len()), (0, 1), "it is asked, and others may take their time");
+        let domain = domain();
+        let mut local = client.is_local(&domain);
+        assert!(block_on(poll_once(&mut local)).is_none());
+        assert_eq!(in_flight(), 1, "the directory is this host's own");
+        client.tick(PATIENCE);
+        assert_eq!(in_flight(), 0);
+        assert!(block_on(name).is_err() && block_on(local).is_err());
     }
 
     #[test]

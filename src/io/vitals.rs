@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Vitals {
     /// Goes up whenever the core's loop turns and finds something to do.
     progress: AtomicU64,
-    /// Operations that the core has asked for (of the disk, of the control plane) and whose answers it has not yet used.
+    /// Operations that the core has asked for (of the disk, of the control plane) and whose answers it has not yet used. What others
+    /// may take as long for as they like (the DNS) is not among them.
     in_flight: AtomicU64,
     /// Connections that are open on this core.
     connections: AtomicU64,

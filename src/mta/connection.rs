@@ -121,6 +121,13 @@ impl Scanner {
             Scanner::Body(scanner) => scanner.content(),
         }
     }
+
+    fn size(&self) -> u64 {
+        match self {
+            Scanner::Data(decoder) => decoder.size(),
+            Scanner::Body(scanner) => scanner.size(),
+        }
+    }
 }
 
 /// Converses with a client until one of both ends it.
@@ -381,12 +388,13 @@ impl<M: Machine> Connection<M> {
                 return Ok(Step::Receive);
             }
         }
-        let content = self.message.as_ref().map(|message| message.scanner.content()).unwrap_or_default();
+        let scanner = self.message.as_ref().map(|message| &message.scanner);
+        let (content, size) = scanner.map(|scanner| (scanner.content(), scanner.size())).unwrap_or_default();
         let more_to_come = matches!(transfer, Transfer::Chunk { last: false, .. });
         let before = self.replies.len();
         let step = match more_to_come {
             true => self.session.chunk_ended(&content, &mut self.replies),
-            false => self.session.data_ended(&content, &mut self.replies),
+            false => self.session.data_ended(&content, size, &mut self.replies),
         };
         if !more_to_come && !matches!(step, Step::Store | Step::Ask(_)) {
             let reply = String::from_utf8_lossy(self.replies.get(before..).unwrap_or_default()).into_owned();
@@ -459,7 +467,7 @@ impl<M: Machine> Connection<M> {
             let Scanner::Data(decoder) = &mut message.scanner else { return Ok(()) };
             let received = self.channel.input();
             let scan = decoder.scan(received);
-            let too_big = self.session.too_big(decoder.content().octets);
+            let too_big = self.session.too_big(decoder.size());
             message.keep(scan.carry, too_big).await;
             message.keep(&received[..scan.content], too_big).await;
             let used = scan.end.unwrap_or(received.len());
@@ -486,7 +494,7 @@ impl<M: Machine> Connection<M> {
             let received = self.channel.input();
             let received = &received[..received.len().min(usize::try_from(octets).unwrap_or(usize::MAX))];
             scanner.scan(received);
-            let too_big = self.session.too_big(scanner.content().octets);
+            let too_big = self.session.too_big(scanner.size());
             message.keep(received, too_big).await;
             let used = received.len();
             octets -= used as u64;
@@ -530,7 +538,7 @@ impl<M: Machine> Connection<M> {
         if let Some(from) = from {
             from.scan(&room[..content]);
         }
-        if session.too_big(scanner.content().octets) {
+        if session.too_big(scanner.size()) {
             *place = Err(Discarded::TooBig);
         } else if let Err(error) = incoming.received(content).await {
             *place = Err(Discarded::NotStored(error));

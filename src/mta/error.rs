@@ -45,7 +45,7 @@ pub enum Error {
         error: String,
     },
     /// A part of the process cannot be started.
-    #[error("{what} cannot be started: {error}")]
+    #[error("{what} cannot be started: {error}{}", memory_remedy(error))]
     Start {
         /// The part.
         what: String,
@@ -87,6 +87,18 @@ fn remedy(error: &io::Error, address: &SocketAddr) -> String {
             )
         }
         _ => String::new(),
+    }
+}
+
+/// What can be done where there is no memory for a part.
+fn memory_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => {
+            "; unless the machine has none left, that is the limit of locked memory: a shard takes up to 256 KiB of it, and all \
+             processes of this user share it; raise it: `ulimit -l 65536`, LimitMEMLOCK=64M in the systemd unit, or `memlock` in \
+             /etc/security/limits.conf"
+        }
+        _ => "",
     }
 }
 

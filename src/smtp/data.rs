@@ -66,6 +66,11 @@ impl DataDecoder {
     pub fn content(&self) -> Content {
         self.scanner.content()
     }
+
+    /// The size of the message given out so far, by which it is measured (RFC 1870 §5): doubled dots count once.
+    pub fn size(&self) -> u64 {
+        self.scanner.content.octets - self.scanner.doubled
+    }
 }
 
 /// Looks over content whose length is known beforehand (BDAT, RFC 3030): it has no end to be found, and dots that begin
@@ -94,6 +99,11 @@ impl BodyScanner {
     /// What is known of the content, as if it ended here.
     pub fn content(&self) -> Content {
         self.0.content()
+    }
+
+    /// The size of the message so far (RFC 1870 §5).
+    pub fn size(&self) -> u64 {
+        self.0.content.octets
     }
 }
 
@@ -132,6 +142,8 @@ struct Scanner {
     state: State,
     /// `octets` counts what was given out; the rest is as of the end of the last buffer.
     content: Content,
+    /// Dots that only tell that the line behind them is none that ends the data.
+    doubled: u64,
     /// How far into the content the line begins that was not ended yet.
     line_start: u64,
     /// An empty line was seen.
@@ -141,7 +153,7 @@ struct Scanner {
 impl Scanner {
     fn new(dot_stuffed: bool) -> Scanner {
         let content = Content { dot_stuffed, ..Content::default() };
-        Scanner { state: State::LineStart, content, line_start: 0, header_ended: false }
+        Scanner { state: State::LineStart, content, doubled: 0, line_start: 0, header_ended: false }
     }
 
     /// Looks through `received`, before which `held` octets are neither content yet nor the terminator. Says how many
@@ -163,8 +175,17 @@ impl Scanner {
                     self.note_eight_bit(received.get(..at));
                     return Some(at);
                 }
-                (State::Cr | State::DotCr, _) => {
+                (State::DotCr, _) => {
+                    self.doubled += 1;
                     self.content.bare_cr = true;
+                    self.state = State::Text;
+                }
+                (State::Cr, _) => {
+                    self.content.bare_cr = true;
+                    self.state = State::Text;
+                }
+                (State::Dot, _) => {
+                    self.doubled += 1;
                     self.state = State::Text;
                 }
                 _ => self.text(received, &mut ends, base, &mut at),
@@ -229,8 +250,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What `pieces` hold: the content, what is known of it, and how many octets of all were used up.
-    type Decoded = (Vec<u8>, Content, Option<usize>);
+    /// What `pieces` hold: the content, what is known of it, its size, and how many octets of all were used up.
+    type Decoded = (Vec<u8>, Content, u64, Option<usize>);
 
     fn decode(pieces: &[&[u8]]) -> Decoded {
         let (mut decoder, mut content, mut before) = (DataDecoder::new(), Vec::new(), 0);
@@ -243,11 +264,11 @@ mod tests {
             // What is held back is what was received behind the content.
             assert!(scan.end.is_some() || [held, piece].concat().ends_with(decoder.held()));
             if let Some(end) = scan.end {
-                return (content, decoder.content(), Some(before + end));
+                return (content, decoder.content(), decoder.size(), Some(before + end));
             }
             before += piece.len();
         }
-        (content, decoder.content(), None)
+        (content, decoder.content(), decoder.size(), None)
     }
 
     fn scan_body(pieces: &[&[u8]]) -> Content {
@@ -268,7 +289,9 @@ mod tests {
                 .filter(|c| c.is_empty() || c.ends_with(b"\r\n"))
                 .unwrap_or(input),
         };
-        (content.to_vec(), describe_naively(content, true), end.map(|at| at + 3))
+        let doubled = [b"\r\n", content].concat().windows(3).filter(|window| window == b"\r\n.").count();
+        let size = (content.len() - doubled) as u64;
+        (content.to_vec(), describe_naively(content, true), size, end.map(|at| at + 3))
     }
 
     fn describe_naively(content: &[u8], dot_stuffed: bool) -> Content {
@@ -316,15 +339,15 @@ mod tests {
 
     #[test]
     fn the_empty_message() {
-        let (content, found, end) = decode(&[b".\r\nQUIT\r\n"]);
-        assert_eq!((content.as_slice(), end), (b"".as_slice(), Some(3)));
+        let (content, found, size, end) = decode(&[b".\r\nQUIT\r\n"]);
+        assert_eq!((content.as_slice(), size, end), (b"".as_slice(), 0, Some(3)));
         assert_eq!(found, Content { dot_stuffed: true, ..Content::default() });
     }
 
     #[test]
     fn what_one_pass_learns() {
-        let (content, found, end) = decode(&[b"Subject: \xc3\xa9\r\nTo: a\r\n\r\n..dot\r\nlonger line\r\n.\r\n"]);
-        assert_eq!((content.len(), end), (42, Some(45)));
+        let (content, found, size, end) = decode(&[b"Subject: \xc3\xa9\r\nTo: a\r\n\r\n..dot\r\nlonger line\r\n.\r\n"]);
+        assert_eq!((content.len(), size, end), (42, 41, Some(45)));
         let expected = Content {
             octets: 42,
             header_octets: 20,

@@ -239,8 +239,8 @@ impl Driver {
                 _ if rest.is_empty() => return,
                 Mode::Data(decoder) => {
                     let scan = decoder.scan(rest);
-                    let (content, known) = (&rest[..scan.content], decoder.content());
-                    if !self.session.too_big(known.octets) {
+                    let (content, known, size) = (&rest[..scan.content], decoder.content(), decoder.size());
+                    if !self.session.too_big(size) {
                         self.octets.extend_from_slice(scan.carry);
                         self.octets.extend_from_slice(content);
                     }
@@ -248,7 +248,7 @@ impl Driver {
                     if scan.end.is_none() {
                         return;
                     }
-                    self.session.data_ended(&known, &mut self.sent)
+                    self.session.data_ended(&known, size, &mut self.sent)
                 }
                 Mode::Chunk { left, .. } | Mode::Discard { left } => {
                     let octets = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
@@ -276,7 +276,7 @@ impl Driver {
         self.octets.extend_from_slice(content);
         self.body.scan(content);
         match (left, last) {
-            (0, true) => Some(self.session.data_ended(&self.body.content(), &mut self.sent)),
+            (0, true) => Some(self.session.data_ended(&self.body.content(), self.body.size(), &mut self.sent)),
             (0, false) => Some(self.session.chunk_ended(&self.body.content(), &mut self.sent)),
             _ => None,
         }

@@ -36,13 +36,13 @@ impl<P> Session<P> {
         if transaction.recipients.is_empty() { Err(replies::no_recipients()) } else { Ok(transaction) }
     }
 
-    /// The final dot or the last chunk was received: `content` is what is known of the whole. The message is to be stored, or
-    /// asked about first, or it is refused and the transaction is over.
-    pub fn data_ended(&mut self, content: &Content, replies: &mut Vec<u8>) -> Step {
+    /// The final dot or the last chunk was received: `content` is what is known of the whole, `size` its size (RFC 1870 §5). The
+    /// message is to be stored, or asked about first, or it is refused and the transaction is over.
+    pub fn data_ended(&mut self, content: &Content, size: u64, replies: &mut Vec<u8>) -> Step {
         let Turn::Content(Transfer::Data | Transfer::Chunk { last: true, .. }) = self.turn else {
             return self.confused(replies);
         };
-        let step = match self.check_content(content) {
+        let step = match self.check_content(content, size) {
             Ok(()) if self.settings.asks_about_content => self.ask(Pending::Message, Question::Message),
             Ok(()) => Step::Store,
             Err(reply) => {
@@ -53,9 +53,9 @@ impl<P> Session<P> {
         self.expect_next(step)
     }
 
-    fn check_content(&self, content: &Content) -> Result<(), Reply> {
+    fn check_content(&self, content: &Content, size: u64) -> Result<(), Reply> {
         let binary = self.transaction.as_ref().is_some_and(|transaction| transaction.body == BodyType::BinaryMime);
-        if self.too_big(content.octets) {
+        if self.too_big(size) {
             Err(replies::too_big())
         } else if !binary && (content.bare_cr || content.bare_lf) {
             Err(replies::bare_line_end())

@@ -352,10 +352,10 @@ impl<P> Session<P> {
         self.transaction.as_ref().and_then(|transaction| transaction.message)
     }
 
-    /// Whether a message of so many octets is larger than accepted, so that no more of it need be kept. It is still to be
+    /// Whether a message of this size (RFC 1870 §5) is larger than accepted, so that no more of it need be kept. It is still to be
     /// received to its end and refused by `data_ended` or `chunk_ended`.
-    pub fn too_big(&self, octets: u64) -> bool {
-        self.settings.max_message_octets != 0 && octets > self.settings.max_message_octets
+    pub fn too_big(&self, size: u64) -> bool {
+        self.settings.max_message_octets != 0 && size > self.settings.max_message_octets
     }
 
     fn command(&mut self, Command { verb, argument }: Command<'_>, replies: &mut Vec<u8>) -> Step {
