@@ -42,6 +42,7 @@ class KillOutgoingTest(RelayTest):
         self.assertEqual(missing, set(), f"{len(missing)} of {len(acknowledged)} are lost")
         twice = sum(count - 1 for count in taken.values())
         self.assertLessEqual(twice, ROUNDS * SESSIONS, "more was sent twice than can have been without an answer")
+        print(f"{ROUNDS} kills, {len(acknowledged)} messages acknowledged, {twice} sent twice ", end="", flush=True)
 
     def marks(self, ledger):
         """Run and number of each message in a source's ledger."""
