@@ -35,6 +35,7 @@ class Peer:
         self.home = Path(tempfile.mkdtemp(prefix=f"interop-{name}-"))
         self.home.chmod(0o755)
         self.name = name
+        self.address = "127.0.0.1"
         self.port = free_port()
         self.process = None
 
@@ -71,7 +72,7 @@ class Peer:
         """Whether somebody takes connections on its port."""
         with socket.socket() as probe:
             probe.settimeout(5)
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.address, self.port)) == 0
 
     def log(self):
         """The end of what it wrote down."""
@@ -131,11 +132,14 @@ class Postfix(Peer):
         virtual unix - n n - - virtual
         anvil unix - - n - 1 anvil
         scache unix - - n - 1 scache
+        tlsmgr unix - - n 1000 1 tlsmgr
         postlog unix-dgram n - n - 1 postlogd
     """
 
-    def __init__(self, settings=""):
+    def __init__(self, settings="", port=None, address="127.0.0.1"):
         super().__init__("postfix")
+        self.address = address
+        self.port = port or self.port
         for name in "active bounce corrupt defer deferred flush hold incoming private saved trace".split():
             self.directory(f"queue/{name}", "postfix", 0o700)
         self.directory("queue")
@@ -171,7 +175,7 @@ class Postfix(Peer):
             {settings}
         """
         self.write("main.cf", "\n".join(line.strip() for line in own.splitlines()))
-        daemons = f"127.0.0.1:{self.port} inet n - n - - smtpd\n" + self.DAEMONS
+        daemons = f"{self.address}:{self.port} inet n - n - - smtpd\n" + self.DAEMONS
         self.write("master.cf", "\n".join(line.strip() for line in daemons.splitlines()))
 
     def start(self):

@@ -206,10 +206,15 @@ impl Here {
 
     /// The events of one name since events were last asked for, each as its fields of these names.
     pub fn told(&mut self, name: &str, fields: &[&str]) -> Vec<String> {
+        self.told_of(&[name], fields)
+    }
+
+    /// The same of any of these names.
+    pub fn told_of(&mut self, names: &[&str], fields: &[&str]) -> Vec<String> {
         let events = &mut self.running.as_mut().expect("it was started").events;
         let mut told = Vec::new();
         while let Some(event) = events.take() {
-            if event.name == name {
+            if names.contains(&&*event.name) {
                 let all: Vec<(String, String)> =
                     event.fields.map(|(key, value)| (key.to_string(), value.to_string())).collect();
                 let field = |name: &&str| all.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());

@@ -1,12 +1,15 @@
 //! A next hop in the simulated network: speaks SMTP or LMTP as a policy says, and keeps what it took.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringpost::io::sim::{ClientEnd, Host, SimMachine, World};
 use ringpost::io::{Class, Machine, Peer};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 /// What a hop does with a command.
 #[derive(Clone, Debug)]
@@ -23,7 +26,8 @@ pub enum Answer {
     Late(Duration),
 }
 
-/// Asked with every command, with `greeting` at first, and with `.` or `. RECIPIENT` (LMTP) after the content.
+/// Asked with every command, with `greeting` at first, with `handshake` after STARTTLS, and with `.` or `. RECIPIENT` (LMTP)
+/// after the content.
 pub type Policy = Rc<dyn Fn(&str) -> Answer>;
 
 /// A recipient's copy.
@@ -37,6 +41,8 @@ pub struct Taken {
     pub parameters: String,
     /// Whether the client was told.
     pub told: bool,
+    /// Whether it came under TLS.
+    pub tls: bool,
     /// What came, without stuffed dots.
     pub content: Vec<u8>,
 }
@@ -64,6 +70,24 @@ pub struct Hop {
     lmtp: bool,
     extensions: Rc<Vec<&'static str>>,
     policy: Rc<RefCell<Policy>>,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// A server's key, and a certificate of these names, which `roots` vouch for from now on.
+pub fn certified(names: &[&str], roots: &mut RootCertStore) -> Arc<ServerConfig> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    roots.add(made.cert.der().clone()).expect("it is one");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("it is one");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("known ones");
+    Arc::new(
+        builder
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("they belong together"),
+    )
 }
 
 impl Hop {
@@ -82,7 +106,13 @@ impl Hop {
             lmtp,
             extensions: Rc::new(extensions.to_vec()),
             policy: Rc::new(RefCell::new(Rc::new(|_: &str| Answer::Usual))),
+            tls: None,
         }
+    }
+
+    /// It offers STARTTLS, and under TLS no more; REQUIRETLS among its extensions is offered under TLS alone.
+    pub fn with_tls(self, config: Arc<ServerConfig>) -> Hop {
+        Hop { tls: Some(config), ..self }
     }
 
     /// From now on it does this.
@@ -116,7 +146,7 @@ impl Hop {
     }
 
     async fn talk(&self, machine: &SimMachine, end: ClientEnd) -> io::Result<()> {
-        let mut line = Line { end, received: Vec::new() };
+        let mut line = Line { end, received: Vec::new(), tls: None };
         let (mut sender, mut recipients) = (None::<(String, String)>, Vec::<(String, String)>::new());
         if self.answer(machine, &mut line, "greeting", "220 there ESMTP").await?.is_none() {
             return Ok(());
@@ -126,8 +156,9 @@ impl Hop {
             let command = line.line().await?;
             let word = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             let usual = match &*word {
-                "EHLO" | "LHLO" => self.hello(),
+                "EHLO" | "LHLO" => self.hello(line.tls.is_some()),
                 "DATA" => "354 go on".to_owned(),
+                "STARTTLS" => "220 go on".to_owned(),
                 "QUIT" => "221 bye".to_owned(),
                 "RCPT" if sender.is_none() => "503 5.5.1 MAIL first".to_owned(),
                 "BDAT" => String::new(),
@@ -143,6 +174,7 @@ impl Hop {
                     "MAIL" if done => (sender, recipients) = (Some(path(&command)), Vec::new()),
                     "RCPT" if done && sender.is_some() => recipients.push(path(&command)),
                     "RSET" => (sender, recipients) = (None, Vec::new()),
+                    "STARTTLS" if done && !self.shake_hands(&mut line)? => return Ok(()),
                     "QUIT" => return Ok(()),
                     _ => {}
                 }
@@ -171,12 +203,14 @@ impl Hop {
             true => recipients.iter().map(|one| vec![one]).collect(),
             false => vec![recipients.iter().collect()],
         };
+        let tls = line.tls.is_some();
         for group in groups {
             let question = if self.lmtp { format!(". {}", group[0].0) } else { ".".to_owned() };
             let answer = self.policy.borrow().clone()(&question);
             let keep = |told| {
                 let taken = group.iter().map(|(recipient, parameters)| Taken {
                     recipient: recipient.clone(),
+                    tls,
                     sender: from.0.clone(),
                     parameters: format!("{}{parameters}", from.1),
                     told,
@@ -190,15 +224,15 @@ impl Hop {
                     return Ok(false);
                 }
                 Answer::Drop => return Ok(false),
-                Answer::Say(text) if !text.starts_with('2') => line.end.send(format!("{text}\r\n"))?,
+                Answer::Say(text) if !text.starts_with('2') => line.send(&format!("{text}\r\n"))?,
                 Answer::Late(time) => {
                     machine.sleep(time).await;
-                    line.end.send("250 2.0.0 taken\r\n")?;
+                    line.send("250 2.0.0 taken\r\n")?;
                     keep(true);
                 }
                 Answer::Say(_) | Answer::Usual => {
                     // What is said arrives, or the connection breaks: then the client was not told, and asks again.
-                    line.end.send("250 2.0.0 taken\r\n")?;
+                    line.send("250 2.0.0 taken\r\n")?;
                     keep(true);
                 }
             }
@@ -224,13 +258,26 @@ impl Hop {
                 usual.to_owned()
             }
         };
-        line.end.send(format!("{text}\r\n"))?;
+        line.send(&format!("{text}\r\n"))?;
         Ok((!text.starts_with("421")).then_some(text))
     }
 
-    fn hello(&self) -> String {
+    /// Goes on under TLS; false where the policy says otherwise, and the connection is over.
+    fn shake_hands(&self, line: &mut Line) -> io::Result<bool> {
+        match (self.policy.borrow().clone()("handshake"), &self.tls) {
+            (Answer::Usual, Some(config)) => {
+                line.tls = Some(ServerConnection::new(config.clone()).map_err(io::Error::other)?);
+                Ok(true)
+            }
+            (Answer::Say(text), _) => line.send(&format!("{text}\r\n")).map(|()| false),
+            _ => Ok(false),
+        }
+    }
+
+    fn hello(&self, secured: bool) -> String {
         let mut lines = vec!["there"];
-        lines.extend(self.extensions.iter());
+        lines.extend(self.extensions.iter().filter(|word| **word != "REQUIRETLS" || secured));
+        lines.extend((self.tls.is_some() && !secured).then_some("STARTTLS"));
         let last = lines.len() - 1;
         let line = |(place, text): (usize, &&str)| format!("250{}{text}", if place == last { ' ' } else { '-' });
         lines.iter().enumerate().map(line).collect::<Vec<_>>().join("\r\n")
@@ -246,7 +293,9 @@ fn path(command: &str) -> (String, String) {
 
 struct Line {
     end: ClientEnd,
+    /// In clear.
     received: Vec<u8>,
+    tls: Option<ServerConnection>,
 }
 
 impl Line {
@@ -255,8 +304,40 @@ impl Line {
         if octets.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.received.extend(octets);
+        match &mut self.tls {
+            None => self.received.extend(octets),
+            Some(tls) => {
+                let mut rest = &*octets;
+                while !rest.is_empty() {
+                    tls.read_tls(&mut rest)?;
+                    let state = tls.process_new_packets().map_err(io::Error::other)?;
+                    let before = self.received.len();
+                    self.received.resize(before + state.plaintext_bytes_to_read(), 0);
+                    tls.reader().read_exact(&mut self.received[before..])?;
+                }
+                self.flush()?;
+            }
+        }
         Ok(())
+    }
+
+    fn send(&mut self, text: &str) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.end.send(text),
+            Some(tls) => {
+                tls.writer().write_all(text.as_bytes())?;
+                self.flush()
+            }
+        }
+    }
+
+    /// Sends what TLS has to say.
+    fn flush(&mut self) -> io::Result<()> {
+        let mut octets = Vec::new();
+        while let Some(tls) = self.tls.as_mut().filter(|tls| tls.wants_write()) {
+            tls.write_tls(&mut octets)?;
+        }
+        if octets.is_empty() { Ok(()) } else { self.end.send(octets) }
     }
 
     async fn raw_line(&mut self) -> io::Result<Vec<u8>> {

@@ -5,3 +5,4 @@ mod hop;
 mod ends;
 mod hops;
 mod reports;
+mod tls;

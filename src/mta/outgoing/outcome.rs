@@ -4,12 +4,12 @@
 //! lets the message go. A child or a report is on stable storage together with the outcome that it stands for.
 
 use std::fmt::Display;
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::State;
 use super::destination::{Element, LaneKey};
 use super::message::Message;
+use super::reach::Relay;
 use super::report::{self, Kind};
 use crate::control::journal::Level;
 use crate::delivery::judge::{GivenUp, Heard, Sentence, Terms, WARNED_AFTER, judge, warns};
@@ -28,21 +28,6 @@ const NOT_STORED: Duration = Duration::from_secs(300);
 
 /// Octets of a reason that are kept.
 const REASON_MAX: usize = 250;
-
-/// Who said it.
-#[derive(Clone, Debug)]
-pub(super) struct Relay {
-    /// For the log: `host[address]:port`.
-    pub name: Rc<str>,
-    /// For reports: its name.
-    pub host: Rc<str>,
-}
-
-impl Default for Relay {
-    fn default() -> Relay {
-        Relay { name: "none".into(), host: "".into() }
-    }
-}
 
 /// What was heard of a recipient, and what follows.
 #[derive(Clone, Debug)]
@@ -337,12 +322,12 @@ impl<'a, M: Machine> Told<'a, M> {
             _ => 5,
         };
         let dsn = Status::of_text(text, class);
-        let relay = relay.map_or("none", |relay| &relay.name);
+        let (relay, tls) = relay.map_or(("none", "none"), |relay| (&*relay.name, &*relay.tls));
         let again_in = again.as_ref().map(|again| format!("{}s", again.wait.as_secs()));
         let attempts = again.as_ref().map(|again| again.attempts);
         let to = format_args!("<{mailbox}>");
         let mut fields: Vec<(&'static str, &dyn Display)> =
-            vec![("id", &envelope.id), ("to", &to), ("relay", &relay), ("delay", &delay), ("dsn", &dsn)];
+            vec![("id", &envelope.id), ("to", &to), ("relay", &relay), ("tls", &tls), ("delay", &delay), ("dsn", &dsn)];
         if let (Some(again_in), Some(attempts)) = (&again_in, &attempts) {
             fields.extend([("again_in", again_in as &dyn Display), ("attempts", attempts)]);
         }

@@ -26,11 +26,31 @@ const SUBMISSIONS_PORT: u16 = 465;
 /// A connection to a next hop.
 pub(super) struct Reached<M: Machine> {
     pub connection: Connection<M>,
-    /// Who it is, for the log: `host[address]:port`.
-    pub relay: Rc<str>,
-    /// Its name, for reports.
-    pub host: Rc<str>,
+    pub relay: Relay,
 }
+
+/// Who a next hop is.
+#[derive(Clone, Debug)]
+pub(super) struct Relay {
+    /// For the log: `host[address]:port`.
+    pub name: Rc<str>,
+    /// For reports: its name.
+    pub host: Rc<str>,
+    /// For the log: what the connection is secured with.
+    pub tls: Rc<str>,
+}
+
+impl Default for Relay {
+    fn default() -> Relay {
+        Relay { name: "none".into(), host: "".into(), tls: IN_CLEAR.into() }
+    }
+}
+
+/// How the log tells a connection in clear: no TLS was offered, or wanted.
+const IN_CLEAR: &str = "none";
+
+/// The same where the handshake failed before.
+const HANDSHAKE_FAILED: &str = "none:handshake-failed";
 
 /// A server that may be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +96,9 @@ pub(super) async fn reach<M: Machine>(state: &State<M>, key: &LaneKey) -> Result
     for candidate in candidates {
         let relay: Rc<str> = candidate.relay().into();
         match attempt(state, &candidate, element, key.strict).await {
-            Ok(connection) => return Ok(Reached { connection, relay, host: candidate.host }),
+            Ok((connection, tls)) => {
+                return Ok(Reached { connection, relay: Relay { name: relay, host: candidate.host, tls } });
+            }
             Err(trouble) => last = Some((relay, trouble)),
         }
     }
@@ -87,13 +109,14 @@ pub(super) async fn reach<M: Machine>(state: &State<M>, key: &LaneKey) -> Result
     Err(Finding { why, kind: Kind::Later })
 }
 
-/// Tries one server. Where TLS is taken as it comes and does not come about, it is tried once more without.
+/// Tries one server. Where TLS is taken as it comes and does not come about, it is tried once more without. Comes with how the
+/// connection is secured, for the log.
 async fn attempt<M: Machine>(
     state: &State<M>,
     candidate: &Candidate,
     element: Element<'_>,
     strict: bool,
-) -> Result<Connection<M>, Trouble> {
+) -> Result<(Connection<M>, Rc<str>), Trouble> {
     let (connect_timeout, timeout) = element.timeouts();
     let terms = terms(element, candidate.implicit, strict);
     let tls = match terms.tls {
@@ -114,10 +137,24 @@ async fn attempt<M: Machine>(
     match Connection::open(state.machine.clone(), &state.deadlines, &way).await {
         Err(trouble) if trouble.in_handshake && terms.may_be_clear => {
             way.session.tls = Tls::Never;
-            Connection::open(state.machine.clone(), &state.deadlines, &way).await
+            let connection = Connection::open(state.machine.clone(), &state.deadlines, &way).await?;
+            Ok((connection, HANDSHAKE_FAILED.into()))
         }
-        opened => opened,
+        opened => opened.map(|connection| {
+            let tls = secured(connection.secured_with(), terms.trust);
+            (connection, tls)
+        }),
     }
+}
+
+/// How a connection is secured, as the log tells it: version, cipher suite, and what the server has proved to be.
+fn secured(with: Option<crate::mail::Tls>, trust: Trust) -> Rc<str> {
+    let proved = match trust {
+        Trust::Name => "verified",
+        Trust::Authority => "trusted",
+        Trust::Anybody => "unverified",
+    };
+    with.map_or(IN_CLEAR.into(), |tls| format!("{}:{}:{proved}", tls.version, tls.cipher).into())
 }
 
 /// How a connection is made safe.

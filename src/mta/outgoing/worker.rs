@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_lite::future::or;
 
 use super::message::{Message, NotNow};
-use super::outcome::{Relay, Told};
-use super::reach::{Reached, reach};
+use super::outcome::Told;
+use super::reach::{Reached, Relay, reach};
 use super::{CONNECTIONS_MAX, LaneKey, LaneState, State, count_key};
 use crate::control::journal::Level;
 use crate::delivery::exchange::Delivered;
@@ -333,7 +333,7 @@ impl<M: Machine> Worker<M> {
         let Some(line) = &mut self.line else {
             return Err((Heard::Later("4.4.2 the connection was lost".into()), Relay::default()));
         };
-        let relay = Relay { name: line.reached.relay.clone(), host: line.reached.host.clone() };
+        let relay = line.reached.relay.clone();
         let fresh = line.used == 0;
         line.used += 1;
         let connection = &mut line.reached.connection;
