@@ -289,7 +289,7 @@ fn what_a_host_cannot_take_is_converted_or_given_back() {
         ("header", "5.6.7 the host does not take internationalized mail"),
         ("large", "5.3.4 the message is larger than the host takes"),
         ("broken", "5.6.3 the host takes no octets above 127, and the message cannot be converted"),
-        ("strict", "5.7.30 the host does not keep REQUIRETLS"),
+        ("strict", "5.7.10 the host does not offer TLS"),
     ] {
         assert!(content(name).is_none(), "{name}");
         assert_eq!(here.reports(&to(name), "failed"), 1, "{name}");

@@ -1,9 +1,11 @@
-//! TLS on the way to next hops: where it is used, and what is told of it.
+//! TLS on the way to next hops: where it is used, what is told of it, and mail that goes no other way.
 
 use std::time::Duration;
 
 use ringpost::delivery::names::Zone;
+use ringpost::delivery::route::Addresses;
 use ringpost::delivery::settings::{Gateway, RemoteSettings, Security, Trust};
+use ringpost::io::sim::Manner;
 use ringpost::io::tls::RootCertStore;
 use ringpost::mta::outgoing::ClientTlsConfigs;
 
@@ -99,4 +101,89 @@ fn where_tls_is_required_the_host_proves_what_it_is_asked_to_or_gets_nothing() {
         assert_eq!(taken, vec![true; count], "{trust:?} {offer:?}");
         assert!(told.len() == 1 && told[0].starts_with(&beginning), "{trust:?} {offer:?}: {told:?}");
     }
+}
+
+/// A domain with hosts in this order, each of which takes what it is given: in clear; under TLS, without REQUIRETLS; with
+/// REQUIRETLS, and a certificate of another name; and as it should be.
+struct Hosts {
+    here: Here,
+    hops: Vec<Hop>,
+}
+
+const KINDS: [&str; 4] = ["clear", "tls", "other", "good"];
+
+fn hosts(kinds: &[&str]) -> Hosts {
+    let mut roots = RootCertStore::empty();
+    let names: Vec<String> = kinds.iter().map(|kind| format!("{kind}.a.example")).collect();
+    let address = |kind: &str| format!("198.51.100.{}", KINDS.iter().position(|one| *one == kind).expect("a kind") + 1);
+    let preferences: Vec<(u16, &str)> = (1..).zip(names.iter().map(String::as_str)).collect();
+    let mut zone = Zone::default().with_hosts("a.example", &preferences);
+    for (kind, name) in kinds.iter().zip(&names) {
+        let addresses = Addresses::Found(vec![address(kind).parse().expect("an address")]);
+        zone = zone.with_addresses(name, addresses);
+    }
+    let configs: Vec<_> = kinds
+        .iter()
+        .zip(&names)
+        .map(|(kind, name)| certified(&[if *kind == "other" { "x.example" } else { name }], &mut roots))
+        .collect();
+    let mut here = here(remote(&[60]), zone, roots);
+    let hop = |(kind, config): (&&str, _)| {
+        let extensions: &[&str] = if *kind == "tls" { &[] } else { &["REQUIRETLS"] };
+        let hop = Hop::new(&here.world, &format!("{}:25", address(kind)), extensions);
+        if *kind == "clear" { hop } else { hop.with_tls(config) }
+    };
+    let hops = kinds.iter().zip(configs).map(hop).collect();
+    here.start();
+    Hosts { here, hops }
+}
+
+impl Hosts {
+    /// Sends a mail with REQUIRETLS; how much each host has taken in the end.
+    fn send(&mut self) -> Vec<usize> {
+        self.hops.iter().for_each(|hop| hop.serve(&self.here.world.machine()));
+        let mut mail = envelope(1, "me@here.example", &["you@a.example"]);
+        mail.require_tls = true;
+        self.here.send(mail, self.here.to_remote(0), MAIL);
+        assert!(self.here.settle());
+        self.hops.iter().map(|hop| hop.taken.borrow().len()).collect()
+    }
+}
+
+#[test]
+fn mail_with_requiretls_goes_to_the_first_host_that_keeps_it() {
+    let mut hosts = hosts(&KINDS);
+    assert_eq!(hosts.send(), [0, 0, 0, 1]);
+    let taken = hosts.hops[3].taken.borrow()[0].clone();
+    assert!(taken.tls && taken.parameters.contains(" REQUIRETLS"), "{taken:?}");
+    assert!(hosts.hops.iter().all(|hop| hop.host.attempts() == 1), "each is tried once, in its turn");
+    let told = hosts.here.told("sent", &["relay", "tls"]);
+    assert_eq!(told, ["good.a.example[198.51.100.4]:25 | TLSv1.3:TLS_AES_256_GCM_SHA384:verified"]);
+}
+
+#[test]
+fn mail_with_requiretls_that_no_host_keeps_comes_back_at_once() {
+    for (kinds, why) in [
+        (["tls", "clear"], "5.7.10 the host does not offer TLS (clear.a.example[198.51.100.1]:25)"),
+        (["clear", "tls"], "5.7.30 the host does not keep REQUIRETLS (tls.a.example[198.51.100.2]:25)"),
+    ] {
+        let mut hosts = hosts(&kinds);
+        assert_eq!(hosts.send(), [0, 0]);
+        assert_eq!(hosts.here.told("bounced", &["dsn", "text"]), [format!("{} | {why}", &why[..6].trim_end())]);
+        assert_eq!(hosts.here.reports("you@a.example", "failed"), 1);
+        assert_eq!(hosts.here.outgoing().figures().deferred, 0);
+    }
+}
+
+#[test]
+fn mail_with_requiretls_waits_for_a_host_that_may_keep_it() {
+    let mut hosts = hosts(&["good", "clear"]);
+    hosts.hops[0].host.set_manner(Manner::Refuses);
+    let (machine, good) = (hosts.here.world.machine(), hosts.hops[0].host.clone());
+    ringpost::io::Machine::spawn(&machine.clone(), ringpost::io::Class::Intake, async move {
+        ringpost::io::Machine::sleep(&machine, Duration::from_secs(30)).await;
+        good.set_manner(Manner::Answers);
+    });
+    assert_eq!(hosts.send(), [1, 0]);
+    assert_eq!(hosts.here.outgoing().figures().deferred, 1);
 }

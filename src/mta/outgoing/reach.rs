@@ -17,6 +17,7 @@ use crate::delivery::route::{self, Addresses, Hop, NoRoute, Own};
 use crate::delivery::settings::{Gateway, LmtpPlace, RemoteSettings, Security, Trust};
 use crate::io::{Machine, Peer};
 use crate::mail::Domain;
+use crate::smtp::client::transaction::Unfit;
 use crate::smtp::client::{Login, Protocol, Settings, Tls};
 
 /// The port of mail servers, and that of those that speak TLS from the first octet (RFC 8314 §3.3).
@@ -92,21 +93,37 @@ pub(super) async fn reach<M: Machine>(state: &State<M>, key: &LaneKey) -> Result
         return Err(Finding { why: "4.3.5 there are no such settings any more".into(), kind: Kind::Later });
     };
     let candidates = candidates(state, &key.destination, element).await.map_err(NoRoute::finding)?;
-    let mut last: Option<(Rc<str>, Trouble)> = None;
+    let (mut trouble, mut unfit) = (None, None);
     for candidate in candidates {
         let relay: Rc<str> = candidate.relay().into();
         match attempt(state, &candidate, element, key.strict).await {
-            Ok((connection, tls)) => {
-                return Ok(Reached { connection, relay: Relay { name: relay, host: candidate.host, tls } });
-            }
-            Err(trouble) => last = Some((relay, trouble)),
+            Err(why) => trouble = Some(format!("{} ({relay})", why.text)),
+            Ok((connection, tls)) => match lacks(&connection, key.strict) {
+                None => return Ok(Reached { connection, relay: Relay { name: relay, host: candidate.host, tls } }),
+                Some(why) => {
+                    unfit = Some(format!("{why} ({relay})"));
+                    connection.quit().await;
+                }
+            },
         }
     }
-    let why = match last {
-        Some((relay, trouble)) => format!("{} ({relay})", trouble.text).into(),
-        None => "4.4.1 no address of the host can be reached from the address to bind".into(),
+    let (why, kind) = match (trouble, unfit) {
+        // Who was not reached may be fit.
+        (Some(why), _) => (why.into(), Kind::Later),
+        (None, Some(why)) => (why.into(), Kind::Never),
+        (None, None) => ("4.4.1 no address of the host can be reached from the address to bind".into(), Kind::Later),
     };
-    Err(Finding { why, kind: Kind::Later })
+    Err(Finding { why, kind })
+}
+
+/// What a connection lacks that mail with REQUIRETLS needs; then another server is tried (RFC 8689 §4.2.1).
+fn lacks<M: Machine>(connection: &Connection<M>, strict: bool) -> Option<String> {
+    match connection.secured_with() {
+        _ if !strict => None,
+        None => Some("5.7.10 the host does not offer TLS".to_owned()),
+        Some(_) if connection.session().extensions().require_tls => None,
+        Some(_) => Some(Unfit::NoRequireTls.to_string()),
+    }
 }
 
 /// Tries one server. Where TLS is taken as it comes and does not come about, it is tried once more without. Comes with how the
