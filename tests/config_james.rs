@@ -237,6 +237,21 @@ fn the_postmaster_is_of_a_domain_of_ours() {
 }
 
 #[test]
+fn reports_name_this_host_as_its_first_server_does() {
+    let mut sources = with(
+        "mailetcontainer",
+        "<mailetcontainer><spooler><errorRepository>file://var/error</errorRepository></spooler><processors>\
+         <processor state='root'><mailet match='All' class='LocalDelivery'/></processor><processor state='error'>\
+         <mailet match='All' class='LocalDelivery'/></processor></processors></mailetcontainer>",
+    );
+    let hello = "<helloName autodetect='false'>mx.example.org</helloName>";
+    let text = SMTP.replace("<verifyIdentity>disabled</verifyIdentity>", hello);
+    put(&mut sources, "smtpserver", text.as_bytes());
+    let container = right(&sources).container.expect("it is there");
+    assert_eq!(container.pipeline.expect("it is right").host.as_ref(), "mx.example.org");
+}
+
+#[test]
 fn mappings_name_servers_repositories_and_webadmin_are_read() {
     let table = file(
         "recipientrewritetable",

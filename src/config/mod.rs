@@ -238,6 +238,7 @@ fn configuration(
     if let (Some(file), Some(settings)) = (&container, &repositories) {
         mailrepositorystore::check_urls(file, settings, problems);
     }
+    let own_name = server::own_name(&servers).unwrap_or(&host.name).to_owned();
     let configuration = Configuration {
         servers,
         users: users.and_then(|file| usersrepository::read(&file, problems)),
@@ -245,7 +246,7 @@ fn configuration(
         dns: dns.and_then(|file| dnsservice::read(&file, problems)).unwrap_or_default(),
         repositories,
         container: container
-            .and_then(|file| mailetcontainer::read(&file, &domains.default, &host.name, around.places, problems)),
+            .and_then(|file| mailetcontainer::read(&file, &domains.default, &own_name, around.places, problems)),
         webadmin: webadmin.map(|file| webadmin::read(&file, problems)),
         ringpost: ringpost::read(&own, around, problems)?,
         domains,

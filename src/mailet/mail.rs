@@ -20,6 +20,8 @@ pub const PRIORITY: &str = "MAIL_PRIORITY";
 pub const DELIVERY_ERROR: &str = "delivery-error";
 /// The attribute with the reply code of the next hop.
 pub const DELIVERY_ERROR_CODE: &str = "delivery-error-code";
+/// The attribute with the name of the next hop that said it, where one did.
+pub const DELIVERY_HOST: &str = "delivery-error-host";
 /// The attribute that says whether the next hop refused for good.
 pub const DELIVERY_PERMANENT: &str = "is-delivery-permanent-error";
 

@@ -28,7 +28,7 @@ class BouncesTest(RelayTest):
         text, status, original = report.iter_parts()
         self.assertEqual(status.get_content_type(), "message/delivery-status")
         fields = status.get_payload()
-        self.assertRegex(fields[0]["reporting-mta"], r"^dns; *\S+$")
+        self.assertEqual(fields[0]["reporting-mta"], "dns; mx.example.org")
         return text.get_content(), fields[0], fields[1:], original
 
     def test_a_recipient_that_is_refused(self):
@@ -39,6 +39,7 @@ class BouncesTest(RelayTest):
         fields = recipients[0]
         self.assertRegex(fields["final-recipient"], r"^rfc822; *box@dest.test$")
         self.assertEqual(fields["action"], "failed")
+        self.assertEqual(fields["remote-mta"], "dns; 127.0.0.1")
         self.assertRegex(fields["status"], r"^5\.\d+\.\d+$")
         self.assertRegex(fields["diagnostic-code"], r"^smtp; *550 ")
         self.assertIn("Subject: Gone?", original.as_string())

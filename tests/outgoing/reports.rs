@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringpost::delivery::settings::RemoteSettings;
 use ringpost::io::sim::WALL_CLOCK_AT_START;
 use ringpost::mail::{ByMode, DeliverBy, Notify, RecipientNote, Ret};
-use ringpost::mailet::mail::{DELIVERY_ERROR, DELIVERY_ERROR_CODE, DELIVERY_PERMANENT, Value};
+use ringpost::mailet::mail::{DELIVERY_ERROR, DELIVERY_ERROR_CODE, DELIVERY_HOST, DELIVERY_PERMANENT, Value};
 
 use super::here::{Here, envelope, remote, settings, zone};
 use super::hop::{Answer, Hop};
@@ -129,13 +129,15 @@ fn what_is_given_up_goes_to_the_bounce_processor_with_what_was_said() {
             let of = |name: &str| back.journey.attributes.get(name).map(Value::text).unwrap_or_default();
             let to: Vec<_> = back.envelope.recipients.iter().map(ToString::to_string).collect();
             let state = back.journey.state.as_deref().unwrap_or_default();
-            format!("{state} {to:?} {} {} {}", of(DELIVERY_ERROR_CODE), of(DELIVERY_PERMANENT), of(DELIVERY_ERROR))
+            let [code, permanent, host, error] =
+                [DELIVERY_ERROR_CODE, DELIVERY_PERMANENT, DELIVERY_HOST, DELIVERY_ERROR].map(of);
+            format!("{state} {to:?} {code} {permanent} {host} {error}")
         })
         .collect();
     let expected = [
-        r#"sent ["you@a.example"]   "#,
-        r#"bounces ["no1@a.example", "no2@a.example"] 550 true 550 5.1.1 no such user"#,
-        r#"bounces ["later@a.example"] 451 false 451 4.3.2 not now (given up after 2 attempts)"#,
+        r#"sent ["you@a.example"]    "#,
+        r#"bounces ["no1@a.example", "no2@a.example"] 550 true mx.a.example 550 5.1.1 no such user"#,
+        r#"bounces ["later@a.example"] 451 false mx.a.example 451 4.3.2 not now (given up after 2 attempts)"#,
     ];
     assert_eq!(told, expected);
     assert!(back.iter().all(|back| back.content == String::from_utf8_lossy(MAIL)), "it is the mail itself");

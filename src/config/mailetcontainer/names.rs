@@ -222,7 +222,12 @@ pub const MAILETS: &[Class] = &[
     mailet("Counter", "nothing is counted"),
     class("DKIMSign").differently("l=, z= and rsa-sha1 are refused; keys of Ed25519 sign as well").with(keys::DKIM_SIGN),
     restricting("DKIMVerify", DELIVERED),
-    class("DSNBounce").differently("who asked not to hear of failures does not").with(keys::DSN_BOUNCE),
+    class("DSNBounce")
+        .differently(
+            "who asked not to hear of failures does not. This host is called by helloName, [machine] too, which in \
+             James is the machine's name",
+        )
+        .with(keys::DSN_BOUNCE),
     restricting("DeconnectionRight", DELIVERED),
     mailet("DumpSystemErr", "nothing is dumped"),
     mailet("ExceptionThrowingMailet", "nothing fails"),

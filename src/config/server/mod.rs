@@ -272,6 +272,13 @@ fn name(text: &str) -> Result<String, value::Expected> {
         .ok_or_else(|| "a name of at most 64 printable ASCII characters without blanks".to_owned())
 }
 
+/// What this host calls itself in what it writes: the name of the first server that is enabled, as it stands in Received and in
+/// the greeting, so that a report and a trace field can be told to be of one host. What one RemoteDelivery says with EHLO
+/// (`heloName`) is for its next hops alone: another one may say otherwise, and mail that failed may have met neither.
+pub fn own_name(servers: &[ServerSettings]) -> Option<&str> {
+    servers.iter().find(|server| server.enabled).map(|server| &*server.hello_name)
+}
+
 fn hello_name(section: &mut Section<'_>, host: &Host) -> String {
     let autodetect = match section.written("helloName/@autodetect") {
         None => Some(true),

@@ -10,6 +10,7 @@ use crate::directory;
 use crate::mail::{Mailbox, MessageId, ReversePath};
 use crate::mailet::compose::letter::Share;
 use crate::mailet::edit::Edit;
+use crate::mailet::mail::{DELIVERY_ERROR, DELIVERY_HOST, Value};
 
 fn mailbox(text: &str) -> Mailbox {
     Mailbox::parse(text).expect("a mailbox")
@@ -83,32 +84,55 @@ fn dsn_bounce(attachment: bounce::Attachment) -> Mailet {
     }))
 }
 
+/// What the report says that comes of a mail, and whether all of the mail comes back with it.
+fn report_of(container: &Container, mail: Mail) -> (String, bool) {
+    use super::super::effect::{Content, Piece};
+    let (effects, _) = walk_with(container, mail, |question, walk| Some(answer(question, walk)));
+    let pieces = effects.iter().find_map(|effect| match effect {
+        Effect::Beside(Beside::Send(new)) => match &new.content {
+            Content::Pieces(pieces) => Some(pieces),
+            Content::Same(_) => None,
+        },
+        _ => None,
+    });
+    let pieces = pieces.expect("a report");
+    let texts = pieces.iter().filter_map(|piece| match piece {
+        Piece::Octets(octets) => Some(String::from_utf8_lossy(octets)),
+        _ => None,
+    });
+    (texts.collect(), pieces.iter().any(|piece| matches!(piece, Piece::Whole(_))))
+}
+
 #[test]
 fn a_report_says_what_was_said_last_and_brings_back_what_was_asked_for() {
-    use super::super::effect::{Content, Piece};
     use crate::mail::Ret;
     let container = container(vec![vec![pair(Matcher::All, dsn_bounce(bounce::Attachment::Whole))]]);
     for (ret, whole) in [(None, true), (Some(Ret::Full), true), (Some(Ret::Headers), false)] {
         let mut mail = mail("me@there", &["no@there"]);
         mail.facts.ret = ret;
         mail.error = Some("4.4.3 the domain could not be looked up (given up after 4 attempts)".into());
-        let (effects, _) = walk_with(&container, mail, |question, walk| Some(answer(question, walk)));
-        let pieces = effects.iter().find_map(|effect| match effect {
-            Effect::Beside(Beside::Send(new)) => match &new.content {
-                Content::Pieces(pieces) => Some(pieces),
-                Content::Same(_) => None,
-            },
-            _ => None,
-        });
-        let pieces = pieces.expect("a report");
-        let texts = pieces.iter().filter_map(|piece| match piece {
-            Piece::Octets(octets) => Some(String::from_utf8_lossy(octets)),
-            _ => None,
-        });
-        let text: String = texts.collect();
+        let (text, has_all) = report_of(&container, mail);
         assert!(text.contains("\r\nStatus: 5.4.3\r\n"), "{text}");
-        assert_eq!(pieces.iter().any(|piece| matches!(piece, Piece::Whole(_))), whole, "{ret:?}");
+        assert_eq!(has_all, whole, "{ret:?}");
         assert_eq!(text.contains("text/rfc822-headers"), !whole, "{ret:?}");
+    }
+}
+
+#[test]
+fn a_report_names_the_host_that_refused() {
+    let container = container(vec![vec![pair(Matcher::All, dsn_bounce(bounce::Attachment::Nothing))]]);
+    let told = |attributes: &[(&str, &str)]| {
+        let mut mail = mail("me@there", &["no@there"]);
+        mail.error = Some("4.4.3 the domain could not be looked up".into());
+        attributes.iter().for_each(|(name, text)| mail.attributes.set(name, Value::Text((*text).into())));
+        report_of(&container, mail).0
+    };
+    let (error, host) = ((DELIVERY_ERROR, "550 5.1.1 no"), (DELIVERY_HOST, "mx.there"));
+    let report = told(&[error, host]);
+    assert!(report.contains("Remote-MTA: dns; mx.there\r\n") && report.contains("by mx.there\r\n"), "{report}");
+    for others in [&[error][..], &[host], &[]] {
+        let report = told(others);
+        assert!(report.contains("Final-Recipient: ") && !report.contains("Remote-MTA"), "{report}");
     }
 }
 

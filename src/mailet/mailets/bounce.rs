@@ -9,12 +9,12 @@ use crate::mailet::compose::report::{Action, Fate, Original, Report};
 use crate::mailet::compose::status::Status;
 use crate::mailet::effect::{Beside, Content, Kind, NewMail};
 use crate::mailet::header::decoded;
-use crate::mailet::mail::{DELIVERY_ERROR, Recipient};
+use crate::mailet::mail::{DELIVERY_ERROR, DELIVERY_HOST, Recipient};
 use crate::mailet::matchers::Stop;
 
 use super::notify::{Author, attributes_of_new, prefixed};
 
-/// What a bounce says unless `messageString` says otherwise; `[machine]` is this host.
+/// What a bounce says unless `messageString` says otherwise; `[machine]` is what this host calls itself.
 pub const MESSAGE: &str = "This is the mail system at [machine].\n\n\
     Your message could not be delivered to the recipients below. This is a permanent error: it is not tried again.\n";
 
@@ -70,10 +70,12 @@ impl Bounce {
         }
         let own = run.view().attribute(DELIVERY_ERROR);
         let diagnostic = own.as_deref().or(run.branch.error.as_deref());
+        let host = own.as_ref().and_then(|_| run.view().attribute(DELIVERY_HOST));
         let class = self.action.class();
         let told_by = diagnostic.filter(|text| Status::of_reply(text).is_some());
         let status = told_by.map(|text| Status::of_text(text, class)).or(self.default_status);
         let status = status.unwrap_or(Status::undefined(class));
+        let fate = |recipient| fate(recipient, self.action, status, diagnostic, host.as_deref());
         let subject =
             self.prefix.as_ref().map(|prefix| prefixed(prefix, &decoded(&header, "Subject").unwrap_or_default()));
         let report = Report {
@@ -88,7 +90,7 @@ impl Bounce {
             received_from: run.facts.client.map(|_| &*run.facts.helo),
             subject: subject.as_deref(),
             text: &self.message.replace("[machine]", &run.pipeline.host),
-            fates: told.iter().map(|recipient| fate(recipient, self.action, status, diagnostic)).collect(),
+            fates: told.iter().copied().map(fate).collect(),
             original: match attachment {
                 Attachment::Nothing => Original::Nothing,
                 Attachment::Header => Original::Header(&header),
@@ -102,13 +104,19 @@ impl Bounce {
     }
 }
 
-fn fate<'a>(recipient: &'a Recipient, action: Action, status: Status, diagnostic: Option<&'a str>) -> Fate<'a> {
+fn fate<'a>(
+    recipient: &'a Recipient,
+    action: Action,
+    status: Status,
+    diagnostic: Option<&'a str>,
+    remote: Option<&'a str>,
+) -> Fate<'a> {
     Fate {
         recipient: &recipient.mailbox,
         original: recipient.original.as_deref(),
         action,
         status,
-        remote: None,
+        remote,
         diagnostic,
         until: None,
     }
@@ -144,7 +152,7 @@ pub(in crate::mailet) fn looped(run: &mut Run<'_>) -> bool {
             .branch
             .recipients
             .iter()
-            .map(|one| fate(one, Action::Failed, status, run.branch.error.as_deref()))
+            .map(|one| fate(one, Action::Failed, status, run.branch.error.as_deref(), None))
             .collect(),
         original: match &run.known.header {
             Some(header) => Original::Header(header),

@@ -4,6 +4,7 @@ use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{ClientTlsConfigs, Settings};
+use crate::config::server::own_name;
 use crate::config::{Configuration, Protocol, ServerSettings, keystore};
 use crate::io::counts::Counts;
 use crate::io::tls::RootCertStore;
@@ -17,7 +18,7 @@ impl Settings {
     /// Out of a configuration that has been checked. Reads the authorities that this machine believes.
     pub fn of(configuration: &Configuration) -> Settings {
         let enabled = || configuration.servers.iter().filter(|server| server.enabled);
-        let hello_name: Box<str> = enabled().next().map_or("localhost", |server| &server.hello_name).into();
+        let hello_name: Box<str> = own_name(&configuration.servers).unwrap_or("localhost").into();
         let container = configuration.container.as_ref();
         let pipeline = container.and_then(|container| container.pipeline.as_ref());
         let postmaster = pipeline.map(|pipeline| pipeline.postmaster.clone());

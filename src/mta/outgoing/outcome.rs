@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::State;
 use super::destination::{Element, LaneKey};
 use super::message::Message;
-use super::reach::Relay;
+use super::reach::{Relay, reply_code};
 use super::report::{self, Kind};
 use crate::control::journal::Level;
 use crate::delivery::judge::{GivenUp, Heard, Sentence, Terms, WARNED_AFTER, judge, warns};
@@ -18,7 +18,7 @@ use crate::delivery::schedule::Schedule;
 use crate::io::Machine;
 use crate::mail::ByMode;
 use crate::mailet::compose::status::Status;
-use crate::mailet::mail::{DELIVERY_ERROR, DELIVERY_ERROR_CODE, DELIVERY_PERMANENT, Value};
+use crate::mailet::mail::{DELIVERY_ERROR, DELIVERY_ERROR_CODE, DELIVERY_HOST, DELIVERY_PERMANENT, Value};
 use crate::mta::journey::Journey;
 use crate::spool::progress::Pending;
 use crate::spool::{Outcome, OutcomeResult, StoreError};
@@ -149,7 +149,7 @@ impl<'a, M: Machine> Told<'a, M> {
         }
         let stored = match self.element.and_then(Element::bounce_processor) {
             _ if !self.message.has_sender() => self.without_report(&given_up).await,
-            Some(processor) => self.to_processor(&given_up, processor).await,
+            Some(processor) => self.to_processor(&given_up, relay, processor).await,
             None => self.reported(&given_up, relay).await,
         };
         match stored {
@@ -178,7 +178,12 @@ impl<'a, M: Machine> Told<'a, M> {
     }
 
     /// They go on in a processor, those together of whom the same was said.
-    async fn to_processor(&self, given_up: &[Judged], processor: &str) -> Result<(), StoreError> {
+    async fn to_processor(
+        &self,
+        given_up: &[Judged],
+        relay: Option<&Relay>,
+        processor: &str,
+    ) -> Result<(), StoreError> {
         let mut rest: Vec<&Judged> = given_up.iter().collect();
         while let Some(first) = rest.first().copied() {
             let same: Vec<&Judged>;
@@ -189,7 +194,11 @@ impl<'a, M: Machine> Told<'a, M> {
             let attributes = &mut journey.attributes;
             attributes.set(DELIVERY_ERROR, Value::Text(first.text.clone()));
             attributes.set(DELIVERY_PERMANENT, Value::Flag(permanent));
-            match code(&first.text) {
+            match relay.and_then(|relay| relay.that_said(&first.text)) {
+                Some(host) => attributes.set(DELIVERY_HOST, Value::Text(host.into())),
+                None => attributes.remove(DELIVERY_HOST),
+            }
+            match reply_code(&first.text) {
                 Some(code) => attributes.set(DELIVERY_ERROR_CODE, Value::Number(i64::from(code))),
                 None => attributes.remove(DELIVERY_ERROR_CODE),
             }
@@ -352,12 +361,6 @@ fn deferred(recipient: u32, not_before: u64, attempts: u32, reason: &str) -> Out
     Outcome { recipient, result: OutcomeResult::Deferred { not_before, attempts, reason } }
 }
 
-/// The reply code that a text begins with.
-fn code(text: &str) -> Option<u16> {
-    let digits = text.split([' ', '-']).next()?;
-    (digits.len() == 3).then(|| digits.parse().ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,7 +368,7 @@ mod tests {
     #[test]
     fn texts_tell_code_and_status() {
         assert_eq!(
-            (code("550 5.1.1 no"), code("550-5.1.1 no"), code("5.4.4 no host"), code("")),
+            (reply_code("550 5.1.1 no"), reply_code("550-5.1.1 no"), reply_code("5.4.4 no host"), reply_code("")),
             (Some(550), Some(550), None, None)
         );
         let of = |text, class| Status::of_text(text, class).to_string();

@@ -41,6 +41,19 @@ pub(super) struct Relay {
     pub tls: Rc<str>,
 }
 
+impl Relay {
+    /// Its name, where it said that itself: what was found out here has no reply code.
+    pub fn that_said(&self, text: &str) -> Option<&str> {
+        (reply_code(text).is_some() && !self.host.is_empty()).then_some(&*self.host)
+    }
+}
+
+/// The reply code that a text begins with.
+pub(super) fn reply_code(text: &str) -> Option<u16> {
+    let digits = text.split([' ', '-']).next()?;
+    (digits.len() == 3).then(|| digits.parse().ok()).flatten()
+}
+
 impl Default for Relay {
     fn default() -> Relay {
         Relay { name: "none".into(), host: "".into(), tls: IN_CLEAR.into() }

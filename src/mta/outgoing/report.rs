@@ -77,17 +77,15 @@ pub(super) async fn send<M: Machine>(
         Ok(header) => message.journey.edits.apply(&header, None).into_owned(),
         Err(_) => Vec::new(),
     };
-    let host = relay.map(|relay| &*relay.host).filter(|host| !host.is_empty());
     let until = envelope.received_at.saturating_add(schedule.until_given_up().as_micros() as u64);
     let until = until.min(message.expires().unwrap_or(u64::MAX));
     let fates = on.iter().filter_map(|one| {
-        let said = one.text.split([' ', '-']).next().is_some_and(|word| word.len() == 3);
         Some(Fate {
             recipient: envelope.recipients.get(one.place as usize)?,
             original: envelope.original(one.place as usize),
             action: kind.action(),
             status: Status::of_text(&one.text, kind.action().class()),
-            remote: host.filter(|_| said),
+            remote: relay.and_then(|relay| relay.that_said(&one.text)),
             diagnostic: Some(&one.text),
             until: (kind == Kind::Delayed).then_some(until),
         })
