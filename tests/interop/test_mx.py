@@ -70,14 +70,14 @@ class ExchangerTest(RelayTest):
         self.wait_until_empty(self.server)
 
     def test_what_can_never_arrive_comes_back_at_once(self):
-        statuses = {"null": r"5\.1\.10", "loop": r"5\.4\.6", "void": r"5\.[14]\.[0-9]+", "missing": r"5\.1\.2", "addressless": r"5\.4\.4"}
+        statuses = {"null": "5.1.10", "loop": "5.4.6", "void": "5.4.4", "missing": "5.1.2", "addressless": "5.4.4"}
         for name in statuses:
             self.send(self.server, b"Subject: x\r\n\r\n", [f"{name}@{name}.test"])
         reports = [file.read_text() for file in self.server.wait_for(len(statuses))]
         for name, status in statuses.items():
             found = [report for report in reports if f"{name}@{name}.test" in report]
             self.assertEqual(len(found), 1, name)
-            self.assertRegex(found[0], rf"(?m)^Status: {status}$", name)
+            self.assertIn(f"\nStatus: {status}\n", found[0], name)
         self.wait_until_empty(self.server)
         self.assertEqual((self.recipients(0), self.recipients(1)), ([], []))
 
@@ -88,7 +88,7 @@ class ExchangerTest(RelayTest):
         # It is given up in the end, and said to be no verdict of anybody.
         reports = [file.read_text() for file in self.server.wait_for(2)]
         broken = next(report for report in reports if "a@broken.example" in report)
-        self.assertRegex(broken, r"(?m)^Status: [45]\.\d+\.\d+$")
+        self.assertIn("\nStatus: 5.4.3\n", broken)
         self.assertIn(" 4.4.3 ", broken)
         self.wait_until_empty(self.server)
 
