@@ -117,7 +117,7 @@ pub struct DeliverBy {
     pub deadline: u64,
     /// What happens then.
     pub mode: ByMode,
-    /// Whether the sender wants to hear of hosts that do not keep it (`T`).
+    /// Whether the sender wants to hear of each host that it is handed to (`T`).
     pub trace: bool,
 }
 

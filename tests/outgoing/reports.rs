@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringpost::delivery::settings::RemoteSettings;
-use ringpost::io::sim::WALL_CLOCK_AT_START;
+use ringpost::io::sim::{Edge, WALL_CLOCK_AT_START};
 use ringpost::mail::{ByMode, DeliverBy, Notify, RecipientNote, Ret};
 use ringpost::mailet::mail::{DELIVERY_ERROR, DELIVERY_ERROR_CODE, DELIVERY_HOST, DELIVERY_PERMANENT, Value};
 
@@ -103,6 +103,64 @@ fn a_host_that_reports_is_told_what_to_report() {
     assert!(here.back.borrow().is_empty());
     let expected = " RET=HDRS ENVID=QQ NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;orig+2B@x.example";
     assert_eq!(hop.taken.borrow()[0].parameters, expected);
+}
+
+#[test]
+fn who_traces_a_mail_hears_of_the_host_that_has_it_now() {
+    let to = ["one@a.example", "two@a.example", "three@a.example", "no@a.example"];
+    let notes = noted(&[None, Some(Notify::NEVER), Some(Notify { success: false, failure: true, delay: false }), None]);
+    for (extensions, mode, trace, reports) in [
+        (&["DSN", "DELIVERBY"][..], ByMode::Notify, true, true),
+        (&["DSN", "DELIVERBY"], ByMode::Return, true, true),
+        (&["DSN", "DELIVERBY"], ByMode::Return, false, false),
+        (&["DSN"], ByMode::Notify, true, true),
+        (&[], ByMode::Notify, true, true),
+        (&[], ByMode::Notify, false, false),
+    ] {
+        let (here, hop) = here(remote(&[60]), extensions);
+        let mut mail = envelope(1, "me@here.example", &to);
+        mail.notes = notes.clone();
+        mail.deliver_by = Some(DeliverBy { deadline: WALL_CLOCK_AT_START + 600 * 1_000_000, mode, trace });
+        here.send(mail, here.to_remote(0), MAIL);
+        assert!(here.settle());
+        let count = usize::from(reports);
+        assert_eq!(to.map(|to| here.reports(to, "relayed")), [count, 0, count, 0], "{extensions:?} {mode:?} {trace}");
+        assert_eq!(to.map(|to| here.reports(to, "failed")), [0, 0, 0, 1]);
+        assert_eq!(hop.taken.borrow().len(), 3);
+        let back = here.back.borrow();
+        let told = back.iter().find(|back| back.content.contains("Action: relayed"));
+        assert_eq!(told.is_some(), reports);
+        if let Some(told) = told {
+            assert_eq!(told.content.contains("does not report"), !extensions.contains(&"DSN"), "{}", told.content);
+            assert!(told.content.contains("Remote-MTA: dns; mx.a.example\r\n"));
+        }
+    }
+}
+
+#[test]
+fn a_report_of_success_is_not_lost_in_a_crash() {
+    let mut crashes = 0;
+    for at in 1..40 {
+        for edge in [Edge::Before, Edge::After] {
+            let (mut here, hop) = here(remote(&[60]), &[]);
+            let mut mail = envelope(1, "me@here.example", &["you@a.example"]);
+            mail.notes = noted(&[Some(Notify { success: true, failure: true, delay: false })]);
+            assert!(here.send(mail, here.to_remote(0), MAIL));
+            here.world.faults().crash_at(at, edge);
+            here.world.run(Duration::from_secs(30));
+            if here.world.is_stopped() {
+                crashes += 1;
+                here.world.crash();
+                here.start();
+                hop.serve(&here.world.machine());
+            }
+            assert!(here.settle());
+            let (taken, told) = (hop.taken.borrow().len(), here.reports("you@a.example", "relayed"));
+            assert!(taken >= 1 && told >= 1, "at {at} {edge:?}: taken {taken}, told {told}");
+            assert!(taken <= 2 && told <= 2, "at {at} {edge:?}: taken {taken}, told {told}");
+        }
+    }
+    assert!(crashes > 10, "{crashes}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::delivery::judge::{GivenUp, Heard, Sentence, Terms, WARNED_AFTER, judg
 use crate::delivery::lane::Finding;
 use crate::delivery::schedule::Schedule;
 use crate::io::Machine;
-use crate::mail::ByMode;
+use crate::mail::{ByMode, Notify};
 use crate::mailet::compose::status::Status;
 use crate::mailet::mail::{DELIVERY_ERROR, DELIVERY_ERROR_CODE, DELIVERY_HOST, DELIVERY_PERMANENT, Value};
 use crate::mta::journey::Journey;
@@ -125,20 +125,28 @@ impl<'a, M: Machine> Told<'a, M> {
         }
         self.state.sent.set(self.state.sent.get() + sent.len() as u64);
         let places: Vec<u32> = sent.iter().map(|one| one.place).collect();
-        let noted = match self.element.and_then(Element::on_success) {
+        let envelope = &self.message.stored.message.envelope;
+        let traced = envelope.deliver_by.is_some_and(|by| by.trace);
+        let reports = |one: &Judged| one.sentence == Sentence::Sent { reports: true };
+        let told = |one: &&Judged| {
+            let notify = envelope.notify(one.place as usize);
+            notify.success && !reports(one) || traced && notify != Notify::NEVER
+        };
+        let told: Vec<&Judged> = sent.iter().filter(told).collect();
+        let kind = if sent.iter().all(reports) { Kind::Traced } else { Kind::Relayed };
+        let on_success = self.element.and_then(Element::on_success);
+        let noted = match on_success {
             Some(processor) => self.child(&places, self.journey(processor)).await.is_ok(),
-            None => false,
+            None => self.report_beside(&told, relay, kind, places.clone()).await,
         };
         if !noted {
             // It was taken, whatever else cannot be done: sent again, it would be there twice.
             self.resolve(&places.iter().map(|place| done(*place)).collect::<Vec<_>>()).await;
         }
-        let envelope = &self.message.stored.message.envelope;
-        let relayed = |one: &&Judged| {
-            one.sentence == Sentence::Sent { reports: false } && envelope.notify(one.place as usize).success
-        };
-        let relayed: Vec<&Judged> = sent.iter().filter(relayed).collect();
-        self.report_beside(&relayed, relay, Kind::Relayed).await;
+        if on_success.is_some() {
+            // The outcome is in the child's record already: a crash before this costs the report.
+            self.report_beside(&told, relay, kind, Vec::new()).await;
+        }
     }
 
     async fn given_up(&mut self, mut given_up: Vec<Judged>, relay: Option<&Relay>) {
@@ -233,11 +241,10 @@ impl<'a, M: Machine> Told<'a, M> {
         let warned = |one: &&Judged| {
             let notify = envelope.notify(one.place as usize);
             let late = |after: Duration| warns(self.schedule(), one.attempts, after);
-            let anything = notify.success || notify.failure || notify.delay;
-            notify.delay && late(WARNED_AFTER) || anything && by.is_some_and(late)
+            notify.delay && late(WARNED_AFTER) || notify != Notify::NEVER && by.is_some_and(late)
         };
         let warned: Vec<&Judged> = again.iter().filter(warned).collect();
-        self.report_beside(&warned, relay, Kind::Delayed).await;
+        self.report_beside(&warned, relay, Kind::Delayed, Vec::new()).await;
     }
 
     /// Notes what is put off, and lets the message go.
@@ -306,12 +313,14 @@ impl<'a, M: Machine> Told<'a, M> {
         report::send(self.state, self.message, on, relay, kind, places, self.schedule()).await.map(|()| true)
     }
 
-    /// Reports what is no outcome. Where that cannot be stored the sender is told less, and the operator of it.
-    async fn report_beside(&self, on: &[&Judged], relay: Option<&Relay>, kind: Kind) {
-        if let Err(error) = self.report(on, relay, kind, Vec::new()).await {
+    /// Reports what is no failure, and says whether the outcome of `places` is noted with that. Where it cannot be stored the
+    /// sender is told less, and the operator of it.
+    async fn report_beside(&self, on: &[&Judged], relay: Option<&Relay>, kind: Kind, places: Vec<u32>) -> bool {
+        self.report(on, relay, kind, places).await.unwrap_or_else(|error| {
             let id = self.message.stored.message.envelope.id;
             self.state.note(Level::Warning, "report-not-stored", &[("id", &id), ("text", &error)]);
-        }
+            false
+        })
     }
 
     fn note_deferred(&self, place: u32, text: &str, relay: Option<&Relay>, again: Again) {

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Delayed,
     /// A host has them that will not report.
     Relayed,
+    /// A host has them, and the sender wants to hear of each (RFC 2852, `T`).
+    Traced,
 }
 
 impl Kind {
@@ -36,7 +38,7 @@ impl Kind {
         match self {
             Kind::Failed => Action::Failed,
             Kind::Delayed => Action::Delayed,
-            Kind::Relayed => Action::Relayed,
+            Kind::Relayed | Kind::Traced => Action::Relayed,
         }
     }
 
@@ -50,6 +52,10 @@ impl Kind {
             Kind::Relayed => format!(
                 "This is the mail system at {host}.\n\nYour message was handed to the next host for the recipients below. That \
                  host does not report what becomes of it.\n"
+            ),
+            Kind::Traced => format!(
+                "This is the mail system at {host}.\n\nYour message was handed to the next host for the recipients below. You \
+                 asked to hear of that.\n"
             ),
         }
     }
