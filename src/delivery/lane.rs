@@ -215,9 +215,10 @@ impl<T> Lane<T> {
         }
     }
 
-    /// The operator wants it to be tried at once.
-    pub fn open(&mut self) {
-        if let Some(shut) = &mut self.shut {
+    /// The operator wanted then that something in it is tried at once: what an attempt found out that began before is no
+    /// reason any more to leave the destination alone.
+    pub fn open(&mut self, wanted: Duration) {
+        if let Some(shut) = self.shut.as_mut().filter(|shut| shut.began < wanted) {
             shut.until = Duration::ZERO;
         }
     }
@@ -249,7 +250,9 @@ mod tests {
         assert_eq!(lane.turn(seconds(12), seconds(45)), Turn::Try);
         lane.not_reached(seconds(46), seconds(47), finding());
         assert_eq!(lane.turn(seconds(45), seconds(48)), Turn::Failed(finding()), "it waited for that");
-        lane.open();
+        lane.open(seconds(46));
+        assert!(lane.is_shut(seconds(48)), "it was tried since");
+        lane.open(seconds(47));
         assert_eq!(lane.turn(seconds(50), seconds(48)), Turn::Try);
     }
 

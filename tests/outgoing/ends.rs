@@ -306,6 +306,43 @@ fn mail_in_a_lane_can_be_taken_out_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_flush_of_one_message_leaves_other_destinations_alone() {
+    let settings = settings(vec![remote(&[3600, 3600, 3600, 3600])], Vec::new());
+    let mut here = Here::new(3, zone(&DOMAINS), settings);
+    let hops = ["198.51.100.1:25", "198.51.100.2:25"].map(|at| Hop::new(&here.world, at, &[]));
+    hops.iter().for_each(|hop| hop.host.set_manner(Manner::Refuses));
+    here.start();
+    let attempts = || hops.each_ref().map(|hop| hop.host.attempts());
+    let content = b"Subject: m\r\n\r\nhello\r\n";
+    for (number, to) in [(1, "you@a.example"), (2, "too@a.example"), (3, "you@b.example")] {
+        here.send(envelope(number, "me@here.example", &[to]), here.to_remote(0), content);
+    }
+    here.world.run(Duration::from_secs(1));
+    assert_eq!((attempts(), here.outgoing().figures().unreachable), ([1, 1], 2));
+    here.outgoing().flush();
+    here.spool().flush(MessageId(1)).expect("it waits");
+    here.world.run(Duration::from_secs(1));
+    assert_eq!(attempts(), [2, 1]);
+    here.send(envelope(4, "me@here.example", &["new@b.example"]), here.to_remote(0), content);
+    here.world.run(Duration::from_secs(1));
+    assert_eq!(attempts(), [2, 1], "the other destination is left alone still");
+    // However many are flushed at a time: one attempt tells of all.
+    here.outgoing().flush();
+    (1..=3).for_each(|number| here.spool().flush(MessageId(number)).expect("it waits"));
+    here.world.run(Duration::from_secs(1));
+    assert_eq!(attempts(), [3, 2]);
+    hops.iter().for_each(|hop| {
+        hop.host.set_manner(Manner::Answers);
+        hop.serve(&here.world.machine());
+    });
+    here.outgoing().flush();
+    here.spool().flush(MessageId(1)).expect("it waits");
+    here.world.run(Duration::from_secs(5));
+    assert_eq!((hops[0].taken.borrow().len(), here.why(1).len()), (1, 0));
+    assert!(here.settle());
+}
+
+#[test]
 fn a_flush_reaches_the_lane_of_a_dead_destination() {
     let settings = settings(vec![remote(&[86_400, 86_400])], Vec::new());
     let mut here = Here::new(3, zone(&DOMAINS), settings);

@@ -26,6 +26,8 @@ pub(super) struct Message {
     pub due: Vec<Pending>,
     /// Since when the first of them is, by the core's clock.
     pub since: Duration,
+    /// It was put off, and an operator wants it to be tried all the same.
+    pub flushed: bool,
     /// Header or addresses are beyond ASCII.
     smtputf8: bool,
 }
@@ -58,11 +60,12 @@ impl Message {
         let Some(first) = due.iter().map(|one| one.not_before).min() else {
             return Err(NotNow::Waits(stored.progress.due()));
         };
+        let flushed = due.iter().any(|one| one.not_before == 0 && one.reason.is_some());
         let since = first.max(envelope.received_at).max(envelope.hold_until.unwrap_or(0));
         let waited = Duration::from_micros(now.saturating_sub(since));
         let since = state.machine.now().saturating_sub(waited);
         let smtputf8 = envelope.smtputf8 && is_beyond_ascii(state, &stored, &journey).await;
-        Ok(Message { stored, journey, due, since, smtputf8 })
+        Ok(Message { stored, journey, due, since, flushed, smtputf8 })
     }
 
     /// Microseconds since the Unix epoch from which on it is not delivered any more (RFC 2852 §4.1.4).

@@ -150,6 +150,8 @@ struct State<M: Machine> {
     /// For a message that is converted, and in memory for that.
     converting: Places,
     under_way: Cell<usize>,
+    /// When an operator wanted something to be tried at once, last.
+    flushed: Cell<Duration>,
     stopping: Cell<bool>,
     stopped: Bell,
     sent: Cell<u64>,
@@ -226,6 +228,7 @@ impl<M: Machine> Outgoing<M> {
             connections: Cell::default(),
             converting: Places::new(1),
             under_way: Cell::default(),
+            flushed: Cell::default(),
             stopping: Cell::default(),
             stopped: Bell::default(),
             sent: Cell::default(),
@@ -247,9 +250,10 @@ impl<M: Machine> Outgoing<M> {
         }
     }
 
-    /// An operator wants mail to be tried at once: no destination is left alone because of what was found before.
+    /// An operator wants a message to be tried at once, and says so to the spool next: a destination that it waits for is not
+    /// left alone because of what was found before. Others are.
     pub fn flush(&self) {
-        self.0.lanes.borrow().values().for_each(|lane| lane.lane.borrow_mut().open());
+        self.0.flushed.set(self.0.machine.now());
     }
 
     /// To be called a few times a second.

@@ -211,6 +211,9 @@ impl<M: Machine> Worker<M> {
             let destination = self.lane.key.destination.clone();
             return self.state.enter(id, LaneKey { destination, strict: true });
         }
+        if message.flushed {
+            self.lane.lane.borrow_mut().open(self.state.flushed.get());
+        }
         let turn = self.lane.lane.borrow().turn(message.since, self.state.machine.now());
         let (state, lane) = (self.state.clone(), self.lane.clone());
         let mut told = Told::new(&state, &lane.key, &message);
