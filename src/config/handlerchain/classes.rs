@@ -12,7 +12,7 @@ const DSN: &str = "one of the four turns all of DSN on, and DELIVERBY (RFC 2852)
 const FUTURE_RELEASE: &str =
     "one of the two turns both on. HOLDFOR and HOLDUNTIL together are refused with 501 (James: 554)";
 const MT_PRIORITY: &str = "one of the three turns all on. The priority is kept with the message and told in Received; \
-                           mail is handled in the order in which it comes";
+                           mail is handled in the order in which it comes. It is handed on to next hops that offer the extension";
 const REQUIRE_TLS: &str = "one of the three turns all on. Outside of TLS the parameter is refused with 530; \
                            the header field TLS-Required is not looked at";
 const WITH_PRIORITY: &str = "all mail is handled in the order it comes";
