@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use common::process::{Conf, Home, eventually};
 use ringpost::delivery::repository::label::Attributes;
 use ringpost::delivery::repository::{Label, MailName, RepositoryName};
-use ringpost::mail::{BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+use ringpost::mail::{Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
 
 fn ringpost(home: &Home, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringpost"));
@@ -46,28 +46,20 @@ fn directory(home: &Home) -> PathBuf {
 fn keep(home: &Home, number: u64, content: &str) -> String {
     let mailbox = |text: &str| Mailbox::parse(text).expect("a mailbox");
     let label = Label {
-        envelope: Envelope {
-            id: MessageId(1 << 50 | number),
-            session: SessionId(7),
-            received_at: 1_795_000_000_000_000,
-            reverse_path: ReversePath::Mailbox(mailbox("me@example.org")),
-            recipients: vec![mailbox("you@localhost")],
-            body: BodyType::SevenBit,
-            smtputf8: false,
-            client: Client {
+        envelope: Envelope::new(
+            MessageId(1 << 50 | number),
+            SessionId(7),
+            1_795_000_000_000_000,
+            ReversePath::Mailbox(mailbox("me@example.org")),
+            vec![mailbox("you@localhost")],
+            Client {
                 address: "192.0.2.1:25".parse().expect("an address"),
                 helo: "client.example".into(),
                 protocol: Protocol::Esmtp,
                 tls: None,
                 user: None,
             },
-            dsn: Dsn::default(),
-            notes: Vec::new(),
-            require_tls: false,
-            hold_until: None,
-            deliver_by: None,
-            priority: 0,
-        },
+        ),
         kept_at: 1_795_000_000_000_000 + number,
         state: None,
         error: Some("nobody knew what to do".into()),

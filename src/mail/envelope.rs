@@ -77,6 +77,34 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// What MAIL and RCPT say where they say no more than from whom and for whom.
+    pub fn new(
+        id: MessageId,
+        session: SessionId,
+        received_at: u64,
+        reverse_path: ReversePath,
+        recipients: Vec<Mailbox>,
+        client: Client,
+    ) -> Envelope {
+        let (smtputf8, dsn, notes, require_tls, hold_until, deliver_by, priority) = Default::default();
+        Envelope {
+            id,
+            session,
+            received_at,
+            reverse_path,
+            recipients,
+            body: BodyType::SevenBit,
+            smtputf8,
+            client,
+            dsn,
+            notes,
+            require_tls,
+            hold_until,
+            deliver_by,
+            priority,
+        }
+    }
+
     /// What the sender wants to hear of the recipient at this place.
     pub fn notify(&self, place: usize) -> Notify {
         self.notes.get(place).and_then(|note| note.notify).unwrap_or_default()

@@ -105,31 +105,23 @@ fn name(text: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{BodyType, CipherSuite, Dsn, MessageId, ReversePath, SessionId, TlsVersion, Username};
+    use crate::mail::{CipherSuite, MessageId, ReversePath, SessionId, TlsVersion, Username};
 
     fn envelope(address: &str, helo: &str, recipients: &[&str]) -> Envelope {
-        Envelope {
-            id: MessageId(1),
-            session: SessionId(2),
-            received_at: 1_787_406_275_000_000,
-            reverse_path: ReversePath::Null,
-            recipients: recipients.iter().map(|text| Mailbox::parse(text).unwrap()).collect(),
-            body: BodyType::SevenBit,
-            smtputf8: false,
-            client: Client {
+        Envelope::new(
+            MessageId(1),
+            SessionId(2),
+            1_787_406_275_000_000,
+            ReversePath::Null,
+            recipients.iter().map(|text| Mailbox::parse(text).unwrap()).collect(),
+            Client {
                 address: address.parse().unwrap(),
                 helo: helo.into(),
                 protocol: Protocol::Esmtp,
                 tls: None,
                 user: None,
             },
-            dsn: Dsn::default(),
-            notes: Vec::new(),
-            require_tls: false,
-            hold_until: None,
-            deliver_by: None,
-            priority: 0,
-        }
+        )
     }
 
     #[test]

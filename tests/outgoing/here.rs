@@ -17,7 +17,7 @@ use ringpost::delivery::settings::{LmtpSettings, RemoteSettings, Security, Trust
 use ringpost::io::counts::Counts;
 use ringpost::io::sim::{Random, SimMachine, World};
 use ringpost::io::{Class, Machine};
-use ringpost::mail::{BodyType, Client, Content, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+use ringpost::mail::{Client, Content, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
 use ringpost::mta::journey::{Journey, Route, SettingsName};
 use ringpost::mta::outgoing::{ClientTlsConfigs, Destination, Outgoing, Parts, Settings};
 use ringpost::smtp::data::{BodyScanner, DataDecoder};
@@ -91,28 +91,20 @@ pub fn zone(domains: &[(&str, &str)]) -> Zone {
 
 /// An envelope for these, which does not say more.
 pub fn envelope(id: u64, from: &str, to: &[&str]) -> Envelope {
-    Envelope {
-        id: MessageId(id),
-        session: SessionId(1),
-        received_at: 0,
-        reverse_path: ReversePath::parse(from, "x").expect("a path"),
-        recipients: to.iter().map(|to| Mailbox::parse(to).expect("a mailbox")).collect(),
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        client: Client {
+    Envelope::new(
+        MessageId(id),
+        SessionId(1),
+        0,
+        ReversePath::parse(from, "x").expect("a path"),
+        to.iter().map(|to| Mailbox::parse(to).expect("a mailbox")).collect(),
+        Client {
             address: "192.0.2.99:4711".parse().expect("an address"),
             helo: "client.example".into(),
             protocol: Protocol::Esmtp,
             tls: None,
             user: None,
         },
-        dsn: Default::default(),
-        notes: Vec::new(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
-    }
+    )
 }
 
 /// Everything that goes out of these settings, by their places.

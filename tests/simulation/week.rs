@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use ringpost::io::Machine;
 use ringpost::io::sim::{Random, SimMachine, World};
-use ringpost::mail::{
-    BodyType, Client, Content, Dsn, Envelope, IdSource, Mailbox, MessageId, Protocol, ReversePath, SessionId,
-};
+use ringpost::mail::{Client, Content, Envelope, IdSource, Mailbox, MessageId, Protocol, ReversePath, SessionId};
 use ringpost::spool::{Opened, Outcome, OutcomeResult, Spool};
 
 use super::host::{SPOOL, spool_settings};
@@ -31,28 +29,20 @@ struct Week {
 
 /// An envelope for one recipient.
 pub fn envelope(id: MessageId, now: u64) -> Envelope {
-    Envelope {
+    Envelope::new(
         id,
-        session: SessionId(1),
-        received_at: now,
-        reverse_path: ReversePath::Null,
-        recipients: vec![Mailbox::parse("you@example.com").expect("a mailbox")],
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        client: Client {
+        SessionId(1),
+        now,
+        ReversePath::Null,
+        vec![Mailbox::parse("you@example.com").expect("a mailbox")],
+        Client {
             address: "192.0.2.1:25".parse().expect("an address"),
             helo: "client.example".into(),
             protocol: Protocol::Esmtp,
             tls: None,
             user: None,
         },
-        dsn: Dsn::default(),
-        notes: Vec::new(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
-    }
+    )
 }
 
 async fn open(machine: SimMachine) -> Opened<SimMachine> {

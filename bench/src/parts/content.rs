@@ -1,6 +1,6 @@
 //! Content and envelopes that cases work on.
 
-use ringpost::mail::{BodyType, Client, Dsn, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
+use ringpost::mail::{Client, Envelope, Mailbox, MessageId, Protocol, ReversePath, SessionId};
 
 /// A message of about `octets` as it comes over the wire: header, lines of uneven length, here and there a stuffed dot.
 pub fn message(octets: usize) -> Vec<u8> {
@@ -21,26 +21,18 @@ pub fn message(octets: usize) -> Vec<u8> {
 /// The envelope of a message with one recipient.
 pub fn envelope(id: u64) -> Envelope {
     let mailbox = |text| Mailbox::parse(text).expect("a mailbox that was written to be right");
-    Envelope {
-        id: MessageId(id),
-        session: SessionId(7),
-        received_at: 1_700_000_000_000_000,
-        reverse_path: ReversePath::Mailbox(mailbox("me@example.org")),
-        recipients: vec![mailbox("you@localhost")],
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        client: Client {
+    Envelope::new(
+        MessageId(id),
+        SessionId(7),
+        1_700_000_000_000_000,
+        ReversePath::Mailbox(mailbox("me@example.org")),
+        vec![mailbox("you@localhost")],
+        Client {
             address: ([192, 0, 2, 1], 34567).into(),
             helo: "client.example.org".into(),
             protocol: Protocol::Esmtp,
             tls: None,
             user: None,
         },
-        dsn: Dsn::default(),
-        notes: Vec::new(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
-    }
+    )
 }

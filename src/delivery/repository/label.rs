@@ -194,21 +194,14 @@ impl Label {
             "" => ReversePath::Null,
             sender => ReversePath::Mailbox(mailbox(sender)?),
         };
+        let id = written.id.parse::<MessageId>().map_err(|_| wrong("id", &written.id))?;
+        let session = written.session.parse::<SessionId>().map_err(|_| wrong("id", &written.session))?;
+        let recipients = written.recipients.iter().map(|text| mailbox(text)).collect::<Result<_, _>>()?;
+        let (body, client) = (named(&BODIES, "kind of body", &written.body)?, client(written.client)?);
         let envelope = Envelope {
-            id: written.id.parse::<MessageId>().map_err(|_| wrong("id", &written.id))?,
-            session: written.session.parse::<SessionId>().map_err(|_| wrong("id", &written.session))?,
-            received_at: written.received_at,
-            reverse_path,
-            recipients: written.recipients.iter().map(|text| mailbox(text)).collect::<Result<_, _>>()?,
-            body: named(&BODIES, "kind of body", &written.body)?,
+            body,
             smtputf8: written.smtputf8,
-            client: client(written.client)?,
-            dsn: Dsn::default(),
-            notes: Vec::new(),
-            require_tls: false,
-            hold_until: None,
-            deliver_by: None,
-            priority: 0,
+            ..Envelope::new(id, session, written.received_at, reverse_path, recipients, client)
         };
         let envelope = asked(envelope, written.asked)?;
         if envelope.recipients.is_empty() {
@@ -337,26 +330,21 @@ pub(crate) mod tests {
     pub(crate) fn label(id: u64, recipients: &[&str]) -> Label {
         Label {
             envelope: Envelope {
-                id: MessageId(id),
-                session: SessionId(5),
-                received_at: 1_795_000_000_000_000,
-                reverse_path: ReversePath::Mailbox(Mailbox::parse("a@example.org").expect("a mailbox")),
-                recipients: recipients.iter().map(|text| Mailbox::parse(text).expect("a mailbox")).collect(),
                 body: BodyType::EightBitMime,
-                smtputf8: false,
-                client: Client {
-                    address: "[2001:db8::1]:25".parse().expect("an address"),
-                    helo: "client.example".into(),
-                    protocol: Protocol::Esmtp,
-                    tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
-                    user: Username::parse("you@example.org").ok(),
-                },
-                dsn: Dsn::default(),
-                notes: Vec::new(),
-                require_tls: false,
-                hold_until: None,
-                deliver_by: None,
-                priority: 0,
+                ..Envelope::new(
+                    MessageId(id),
+                    SessionId(5),
+                    1_795_000_000_000_000,
+                    ReversePath::Mailbox(Mailbox::parse("a@example.org").expect("a mailbox")),
+                    recipients.iter().map(|text| Mailbox::parse(text).expect("a mailbox")).collect(),
+                    Client {
+                        address: "[2001:db8::1]:25".parse().expect("an address"),
+                        helo: "client.example".into(),
+                        protocol: Protocol::Esmtp,
+                        tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
+                        user: Username::parse("you@example.org").ok(),
+                    },
+                )
             },
             kept_at: 1_795_000_001_000_000,
             state: Some("error".into()),

@@ -135,21 +135,11 @@ async fn store<M: Machine>(
         Piece::Octets(octets) => !octets.is_ascii(),
         Piece::Whole(_) | Piece::BodyOf(_) => message.stored.message.content.eight_bit,
     });
+    let (id, now, to) = ((state.next_id)(), state.machine.wall_clock(), to.into_iter().collect());
     let envelope = Envelope {
-        id: (state.next_id)(),
-        received_at: state.machine.wall_clock(),
-        reverse_path: ReversePath::Null,
-        recipients: to.into_iter().collect(),
         body: if eight { BodyType::EightBitMime } else { BodyType::SevenBit },
         smtputf8: !ascii,
-        notes: Vec::new(),
-        dsn: Default::default(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
-        session: of.session,
-        client: of.client.clone(),
+        ..Envelope::new(id, of.session, now, ReversePath::Null, to, of.client.clone())
     };
     let mut keeping =
         Keeping { incoming: state.spool.incoming_with(envelope, fields), scanner: BodyScanner::new(), failed: None };
