@@ -30,6 +30,8 @@ NULL = '<mailet match="RecipientIs=other@localhost" class="Null"/>'
 class Refuses:
     """Nobody listens there."""
 
+    does = "refuses"
+
     def __init__(self, port):
         self.port = port
 
@@ -39,6 +41,8 @@ class Refuses:
 
 class Silent(Refuses):
     """Connections come about, and nothing is ever said."""
+
+    does = "says nothing"
 
     def __init__(self, port, backlog=4096):
         super().__init__(port)
@@ -53,6 +57,8 @@ class Silent(Refuses):
 
 class Drops(Silent):
     """The kernel drops what asks for a connection: its backlog is full."""
+
+    does = "drops what comes"
 
     def __init__(self, port):
         super().__init__(port, 0)
@@ -85,7 +91,7 @@ class WaitingTest(RelayTest):
         dead = kind(free_port())
         self.addCleanup(dead.end)
         gateway = f"<gateway>127.0.0.1</gateway><gatewayPort>{dead.port}</gatewayPort>"
-        way = remote(f"{gateway}<connectionTimeout>5000</connectionTimeout>", delays="500*2 seconds", retries=500)
+        way = remote(f"{gateway}<connectionTimeout>5000</connectionTimeout>", delays="500*30 seconds", retries=500)
         full, empty = (self.relay(way, before=NULL) for _ in range(2))
         waiting = full.home / "ledger-waiting"
         self.load(full, WAITING, "box@dest.test", "--ledger", waiting)
@@ -107,6 +113,7 @@ class WaitingTest(RelayTest):
         # The destination is there again: all that waited arrives, each once.
         dead.end()
         sink = self.peer(Sink(port=dead.port))
+        full.run("queue", "flush", "ALL")
         left = WAITING
         while left:
             wait_until(lambda: self.waiting(full) < left, "less mail that waits")
@@ -155,7 +162,7 @@ class WaitingTest(RelayTest):
         def told(values, form):
             return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
 
-        print(f"\n{WAITING} wait for a destination that is {kind.__name__.lower()}; {ROUNDS} rounds of {MESSAGES} in turn")
+        print(f"\n{WAITING} wait for a destination that {kind.does}; {ROUNDS} rounds of {MESSAGES} in turn")
         for name, at, form in (("messages/s", 0, ".0f"), ("CPU µs a message", 1, ".1f"), ("resident MiB", 2, ".0f")):
             with_mail, without = [figure[at] for figure in full], [figure[at] for figure in empty]
             ratios = [one / other for one, other in zip(with_mail, without)]

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-from machine import ROUNDS, SEED, Machine, acknowledged, logged, mailbox, run, unmount
+from machine import ROUNDS, SEED, Machine, acknowledged, empty, logged, mailbox, run, unmount
 from server import PATIENCE, RINGPOST, wait_until
 from wire import Client
 
@@ -27,7 +27,8 @@ class FileSystemTest(Machine):
         for number in range(ROUNDS):
             with self.subTest(round=number, seed=SEED):
                 messages += self.kill_round(server, mailbox(mail), number, self.random.uniform(0.3, 1.5))
-        self.verify(mailbox(mail), *self.ledgers)
+            # However many rounds there are, the disk is not to be full.
+            empty(mailbox(mail))
         self.assertEqual(logged(server, "damage-set-aside"), [])
         print(f"{says}; {ROUNDS} kills, {messages} messages ", end="", flush=True)
 
