@@ -102,10 +102,10 @@ class Ringpost:
         for user, password in (passwords or {}).items():
             self.run("user", "passwd", user, said=password)
 
-    def run(self, *words, said=""):
-        """Runs another verb of the command, which must succeed; what it wrote."""
+    def run(self, *words, said="", patience=PATIENCE):
+        """Runs another verb of the command, which must succeed within so many seconds; what it wrote."""
         command = [RINGPOST, "--conf", self.home / "conf", *words]
-        done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=patience)
         if done.returncode:
             raise AssertionError(f"ringpost {' '.join(words)} ended with {done.returncode}: {done.stderr}")
         return done.stdout

@@ -2,6 +2,8 @@
 
 INTEROP_WAITING=50000 INTEROP_ROUNDS=7 INTEROP_MESSAGES=20000 tests/interop/run test_waiting
     so many that wait; rounds of each server, in turn; messages of a round
+INTEROP_DELAY="1 hour" …
+    how long a message waits between two attempts
 """
 
 import contextlib
@@ -19,6 +21,8 @@ WAITING = int(os.environ.get("INTEROP_WAITING", "2000"))
 ROUNDS = int(os.environ.get("INTEROP_ROUNDS", "2"))
 
 MESSAGES = int(os.environ.get("INTEROP_MESSAGES", "1000"))
+
+DELAY = os.environ.get("INTEROP_DELAY", "30 seconds")
 
 # Messages that go into a Maildir in the end.
 DELIVERED = 500
@@ -91,7 +95,7 @@ class WaitingTest(RelayTest):
         dead = kind(free_port())
         self.addCleanup(dead.end)
         gateway = f"<gateway>127.0.0.1</gateway><gatewayPort>{dead.port}</gatewayPort>"
-        way = remote(f"{gateway}<connectionTimeout>5000</connectionTimeout>", delays="500*30 seconds", retries=500)
+        way = remote(f"{gateway}<connectionTimeout>5000</connectionTimeout>", delays=f"500*{DELAY}", retries=500)
         full, empty = (self.relay(way, before=NULL) for _ in range(2))
         waiting = full.home / "ledger-waiting"
         self.load(full, WAITING, "box@dest.test", "--ledger", waiting)
@@ -113,7 +117,7 @@ class WaitingTest(RelayTest):
         # The destination is there again: all that waited arrives, each once.
         dead.end()
         sink = self.peer(Sink(port=dead.port))
-        full.run("queue", "flush", "ALL")
+        full.run("queue", "flush", "ALL", patience=10 * PATIENCE)
         left = WAITING
         while left:
             wait_until(lambda: self.waiting(full) < left, "less mail that waits")
