@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::schedule::{DEFAULT_DELAY, Schedule};
-use crate::smtp::client::transaction::{Fate, Why};
+use crate::smtp::client::transaction::{Care, Fate, Why};
 
 /// After so long a sender that wants to hear of a delay hears of it, once.
 pub const WARNED_AFTER: Duration = Duration::from_secs(4 * 3600);
@@ -15,8 +15,8 @@ pub enum Heard {
     Taken {
         /// What it said.
         said: Box<str>,
-        /// It will report as the sender asked.
-        reports: bool,
+        /// What it does of what the sender asked for.
+        care: Care,
     },
     /// Not now.
     Later(Box<str>),
@@ -29,7 +29,7 @@ pub enum Heard {
 impl From<Fate> for Heard {
     fn from(fate: Fate) -> Heard {
         match fate {
-            Fate::Taken { reply, reports } => Heard::Taken { said: reply.to_string().into(), reports },
+            Fate::Taken { reply, care } => Heard::Taken { said: reply.to_string().into(), care },
             Fate::Later(why) => Heard::Later(why.to_string().into()),
             Fate::Never(why) => Heard::Never(why.to_string().into()),
         }
@@ -52,11 +52,8 @@ pub struct Terms<'a> {
 /// What becomes of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sentence {
-    /// It is done.
-    Sent {
-        /// The server will report as the sender asked.
-        reports: bool,
-    },
+    /// It is done, and the server does this of what the sender asked for.
+    Sent(Care),
     /// It is tried again.
     Again {
         /// Microseconds since the Unix epoch.
@@ -83,7 +80,7 @@ pub enum GivenUp {
 pub fn judge(heard: &Heard, attempts: u32, terms: Terms<'_>) -> Sentence {
     let failed = attempts.saturating_add(1);
     let wait = match heard {
-        Heard::Taken { reports, .. } => return Sentence::Sent { reports: *reports },
+        Heard::Taken { care, .. } => return Sentence::Sent(*care),
         Heard::Never(_) => return Sentence::GivenUp(GivenUp::Refused),
         Heard::Nobody(_) if failed > terms.dns_retries => return Sentence::GivenUp(GivenUp::Refused),
         Heard::Nobody(_) => terms.schedule.delay(failed).unwrap_or(DEFAULT_DELAY),
@@ -137,7 +134,7 @@ mod tests {
         let schedule = schedule(&[5, 60]);
         let now = 1_000_000_000;
         match judge(&heard, attempts, Terms { schedule: &schedule, dns_retries: 3, now, expires }) {
-            Sentence::Sent { reports } => format!("sent, {reports}"),
+            Sentence::Sent(care) => format!("sent, {}", care.reports),
             Sentence::Again { at, attempts } => format!("in {} s, {attempts}", (at - now) / 1_000_000),
             Sentence::GivenUp(why) => format!("{why:?}"),
         }
@@ -148,7 +145,12 @@ mod tests {
         let later = || Heard::Later("451 later".into());
         let nobody = || Heard::Nobody("5.1.2 nobody".into());
         for (heard, attempts, expires, expected) in [
-            (Heard::Taken { said: "250 ok".into(), reports: true }, 7, None, "sent, true"),
+            (
+                Heard::Taken { said: "250 ok".into(), care: Care { reports: true, keeps_time: true } },
+                7,
+                None,
+                "sent, true",
+            ),
             (Heard::Never("550 no".into()), 0, None, "Refused"),
             (later(), 0, None, "in 5 s, 1"),
             (later(), 1, None, "in 60 s, 2"),
@@ -159,7 +161,12 @@ mod tests {
             (nobody(), 3, None, "Refused"),
             (later(), 1, Some(1_020_000_000), "in 20 s, 2"),
             (later(), 1, Some(1_000_000_000), "Expired"),
-            (Heard::Taken { said: "250 ok".into(), reports: false }, 7, Some(0), "sent, false"),
+            (
+                Heard::Taken { said: "250 ok".into(), care: Care { reports: false, keeps_time: true } },
+                7,
+                Some(0),
+                "sent, false",
+            ),
         ] {
             assert_eq!(told(heard.clone(), attempts, expires), expected, "{heard:?} {attempts}");
         }

@@ -106,16 +106,18 @@ fn a_host_that_reports_is_told_what_to_report() {
 }
 
 #[test]
-fn who_traces_a_mail_hears_of_the_host_that_has_it_now() {
+fn who_traces_a_mail_or_sets_it_a_time_hears_of_the_host_that_has_it_now() {
     let to = ["one@a.example", "two@a.example", "three@a.example", "no@a.example"];
     let notes = noted(&[None, Some(Notify::NEVER), Some(Notify { success: false, failure: true, delay: false }), None]);
     for (extensions, mode, trace, reports) in [
         (&["DSN", "DELIVERBY"][..], ByMode::Notify, true, true),
         (&["DSN", "DELIVERBY"], ByMode::Return, true, true),
         (&["DSN", "DELIVERBY"], ByMode::Return, false, false),
+        (&["DSN", "DELIVERBY"], ByMode::Notify, false, false),
         (&["DSN"], ByMode::Notify, true, true),
+        (&["DSN"], ByMode::Notify, false, true),
         (&[], ByMode::Notify, true, true),
-        (&[], ByMode::Notify, false, false),
+        (&[], ByMode::Notify, false, true),
     ] {
         let (here, hop) = here(remote(&[60]), extensions);
         let mut mail = envelope(1, "me@here.example", &to);
@@ -132,6 +134,8 @@ fn who_traces_a_mail_hears_of_the_host_that_has_it_now() {
         assert_eq!(told.is_some(), reports);
         if let Some(told) = told {
             assert_eq!(told.content.contains("does not report"), !extensions.contains(&"DSN"), "{}", told.content);
+            let untimed = extensions == ["DSN"];
+            assert_eq!(told.content.contains("does not heed the time"), untimed, "{}", told.content);
             assert!(told.content.contains("Remote-MTA: dns; mx.a.example\r\n"));
         }
     }

@@ -20,6 +20,7 @@ use crate::mail::{ByMode, Notify};
 use crate::mailet::compose::status::Status;
 use crate::mailet::mail::{DELIVERY_ERROR, DELIVERY_ERROR_CODE, DELIVERY_HOST, DELIVERY_PERMANENT, Value};
 use crate::mta::journey::Journey;
+use crate::smtp::client::transaction::Care;
 use crate::spool::progress::Pending;
 use crate::spool::{Outcome, OutcomeResult, StoreError};
 
@@ -103,7 +104,7 @@ impl<'a, M: Machine> Told<'a, M> {
                 heard;
             let one = Judged { place: pending.place, attempts: pending.attempts, text, sentence };
             match one.sentence {
-                Sentence::Sent { .. } => sent.push(one),
+                Sentence::Sent(_) => sent.push(one),
                 Sentence::Again { .. } => again.push(one),
                 Sentence::GivenUp(_) => given_up.push(one),
             }
@@ -126,14 +127,22 @@ impl<'a, M: Machine> Told<'a, M> {
         self.state.sent.set(self.state.sent.get() + sent.len() as u64);
         let places: Vec<u32> = sent.iter().map(|one| one.place).collect();
         let envelope = &self.message.stored.message.envelope;
-        let traced = envelope.deliver_by.is_some_and(|by| by.trace);
-        let reports = |one: &Judged| one.sentence == Sentence::Sent { reports: true };
+        let (traced, timed) = envelope.deliver_by.map_or((false, false), |by| (by.trace, by.mode == ByMode::Notify));
+        let cares = |asked: fn(Care) -> bool| {
+            sent.iter().all(|one| matches!(one.sentence, Sentence::Sent(care) if asked(care)))
+        };
+        // All of them were handed over in one session.
+        let (reports, untimed) = (cares(|care| care.reports), timed && !cares(|care| care.keeps_time));
         let told = |one: &&Judged| {
             let notify = envelope.notify(one.place as usize);
-            notify.success && !reports(one) || traced && notify != Notify::NEVER
+            notify.success && !reports || (traced || untimed) && notify != Notify::NEVER
         };
         let told: Vec<&Judged> = sent.iter().filter(told).collect();
-        let kind = if sent.iter().all(reports) { Kind::Traced } else { Kind::Relayed };
+        let kind = match reports {
+            false => Kind::Relayed,
+            true if untimed => Kind::Untimed,
+            true => Kind::Traced,
+        };
         let on_success = self.element.and_then(Element::on_success);
         let noted = match on_success {
             Some(processor) => self.child(&places, self.journey(processor)).await.is_ok(),

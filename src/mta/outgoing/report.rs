@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Delayed,
     /// A host has them that will not report.
     Relayed,
+    /// A host has them that does not know by when they are to be there (RFC 2852, `N`).
+    Untimed,
     /// A host has them, and the sender wants to hear of each (RFC 2852, `T`).
     Traced,
 }
@@ -38,7 +40,7 @@ impl Kind {
         match self {
             Kind::Failed => Action::Failed,
             Kind::Delayed => Action::Delayed,
-            Kind::Relayed | Kind::Traced => Action::Relayed,
+            Kind::Relayed | Kind::Untimed | Kind::Traced => Action::Relayed,
         }
     }
 
@@ -52,6 +54,10 @@ impl Kind {
             Kind::Relayed => format!(
                 "This is the mail system at {host}.\n\nYour message was handed to the next host for the recipients below. That \
                  host does not report what becomes of it.\n"
+            ),
+            Kind::Untimed => format!(
+                "This is the mail system at {host}.\n\nYour message was handed to the next host for the recipients below. That \
+                 host does not heed the time by which you want it there.\n"
             ),
             Kind::Traced => format!(
                 "This is the mail system at {host}.\n\nYour message was handed to the next host for the recipients below. You \

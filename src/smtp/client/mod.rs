@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use self::authentication::Exchange;
 use self::extensions::Extensions;
 use self::reply::{Replies, Reply};
-use self::transaction::{By, ContentKind, Fate, Recipient, Transaction, Unfit, Why, refused};
+use self::transaction::{By, Care, ContentKind, Fate, Recipient, Transaction, Unfit, Why, refused};
 use crate::mail::ByMode;
 
 /// RCPT commands that are sent before their replies are waited for: neither side's buffers fill up (RFC 2920 §3.1).
@@ -577,9 +577,15 @@ impl ClientSession {
         None
     }
 
+    /// What the server does with mail that it has taken. Over LMTP it has delivered it then.
+    fn care(&self) -> Care {
+        let keeps_time = self.extensions.deliver_by.is_some() || self.settings.protocol == Protocol::Lmtp;
+        Care { reports: self.extensions.dsn, keeps_time }
+    }
+
     fn content_answered(&mut self, reply: Reply) -> Option<Next> {
         let fate = match reply.class() {
-            2 => Fate::Taken { reply, reports: self.extensions.dsn },
+            2 => Fate::Taken { reply, care: self.care() },
             3 => Fate::Later(Why::Found("4.5.0 the host answers content with what is no answer to it")),
             _ => refused(reply, false),
         };

@@ -84,6 +84,15 @@ impl fmt::Display for By {
     }
 }
 
+/// What a server that has mail does of what its sender asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Care {
+    /// It reports as the sender asked (it has DSN); else a success is reported here, as relayed.
+    pub reports: bool,
+    /// It was told by when the mail is to be there (it has DELIVERBY).
+    pub keeps_time: bool,
+}
+
 /// What a server said, or what was found without it, of a recipient or of everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -91,8 +100,8 @@ pub enum Fate {
     Taken {
         /// What it said.
         reply: Reply,
-        /// Whether it will report as the sender asked (it has DSN); else a success is reported here, as relayed.
-        reports: bool,
+        /// What it does of what the sender asked for.
+        care: Care,
     },
     /// Not now.
     Later(Why),
@@ -121,7 +130,7 @@ impl fmt::Display for Why {
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fate::Taken { reply, reports } => write!(f, "taken{}: {reply}", if *reports { ", reports" } else { "" }),
+            Fate::Taken { reply, care } => write!(f, "taken{}: {reply}", if care.reports { ", reports" } else { "" }),
             Fate::Later(why) => write!(f, "later: {why}"),
             Fate::Never(why) => write!(f, "never: {why}"),
         }
