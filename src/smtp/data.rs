@@ -200,21 +200,27 @@ impl Scanner {
         *at += 1;
     }
 
-    /// Goes on to behind the next CR LF, CR or LF, or to the end of the buffer.
+    /// Goes on over whole lines to the first that begins with a dot, or else to behind the next CR or LF without the other, or to
+    /// the end of the buffer.
     fn text(&mut self, received: &[u8], ends: &mut LineEnds<'_>, base: u64, at: &mut usize) {
-        let found = ends.next_from(*at);
-        *at = found.map_or(received.len(), |found| found + 1);
-        match found.and_then(|found| received.get(found..)) {
-            Some([b'\r', b'\n', ..]) => {
-                self.step(State::LineStart, at);
-                self.end_line(base + *at as u64);
+        loop {
+            let found = ends.next_from(*at);
+            *at = found.map_or(received.len(), |found| found + 1);
+            match found.and_then(|found| received.get(found..)) {
+                Some([b'\r', b'\n', rest @ ..]) => {
+                    self.step(State::LineStart, at);
+                    self.end_line(base + *at as u64);
+                    if matches!(rest, [] | [b'.', ..]) {
+                        return;
+                    }
+                }
+                Some([b'\r', ..]) => return self.state = State::Cr,
+                Some(_) => {
+                    self.content.bare_lf = true;
+                    return self.state = State::Text;
+                }
+                None => return self.state = State::Text,
             }
-            Some([b'\r', ..]) => self.state = State::Cr,
-            Some(_) => {
-                self.content.bare_lf = true;
-                self.state = State::Text;
-            }
-            None => self.state = State::Text,
         }
     }
 
