@@ -145,9 +145,11 @@ fn text_field(key: &str, value: &str, line: &mut String) {
     line.push(' ');
     line.push_str(key);
     line.push('=');
-    let is_plain = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'"' | b'=' | b'\\');
-    let plain = !value.is_empty()
-        && (value.bytes().all(is_plain) || !value.contains([' ', '"', '=', '\\']) && !value.contains(char::is_control));
+    let is_plain = |octet: u8| octet.is_ascii_graphic() & (octet != b'"') & (octet != b'=') & (octet != b'\\');
+    // Without an end in between, so that many octets are looked at together.
+    let all_plain = value.bytes().fold(true, |plain, octet| plain & is_plain(octet));
+    let plain =
+        !value.is_empty() && (all_plain || !value.contains([' ', '"', '=', '\\']) && !value.contains(char::is_control));
     if plain {
         line.push_str(value);
     } else {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use smol_str::SmolStr;
 
 use super::limits::{DOMAIN_OCTETS, LOCAL_PART_OCTETS};
+use super::octets::{append, has_control};
 
 /// Octets of one label of a domain (RFC 1035 §2.3.4).
 const LABEL_OCTETS: usize = 63;
@@ -133,8 +134,26 @@ pub fn address_literal(text: &str) -> Option<IpAddr> {
 /// Whether the text is a domain name that mail can be sent to: its last label does not begin with a digit unless the
 /// whole is an IPv4 address, which some senders write without brackets.
 fn is_domain_name(text: &str) -> bool {
-    let numeric_end = text.rsplit('.').next().is_some_and(|label| label.starts_with(|c: char| c.is_ascii_digit()));
-    text.split('.').all(is_label) && (!numeric_end || text.parse::<Ipv4Addr>().is_ok())
+    let last_label = text.as_bytes().rsplit(|octet| *octet == b'.').next().unwrap_or_default();
+    let numeric_end = last_label.first().is_some_and(u8::is_ascii_digit);
+    let labels = if text.is_ascii() { is_labels(text.as_bytes()) } else { text.split('.').all(is_label) };
+    labels && (!numeric_end || text.parse::<Ipv4Addr>().is_ok())
+}
+
+/// Whether octets of ASCII are labels joined by dots, each as [`is_label`] has it: in one pass, for every address that is read.
+fn is_labels(name: &[u8]) -> bool {
+    let (mut length, mut before) = (0, b'.');
+    let fits = name.iter().all(|octet| {
+        let (is_edge, at_edge) = (matches!(octet, b'-' | b'_'), before == b'.');
+        let fits = match octet {
+            b'.' => !at_edge && !matches!(before, b'-' | b'_'),
+            _ => (octet.is_ascii_alphanumeric() || is_edge && !at_edge) && length < LABEL_OCTETS,
+        };
+        length = if *octet == b'.' { 0 } else { length + 1 };
+        before = *octet;
+        fits
+    });
+    fits && !matches!(before, b'.' | b'-' | b'_')
 }
 
 /// Whether the text is one label: letters (of any script, RFC 6531 §3.3), digits, and inside of it `-` and `_`.
@@ -168,7 +187,7 @@ impl Mailbox {
         if local.len() > LOCAL_PART_OCTETS {
             return Err(AddressError::LocalPartTooLong);
         }
-        if local.chars().any(|c| c.is_control()) {
+        if has_control(local) {
             return Err(AddressError::LocalPart);
         }
         Ok(Mailbox { local: local.into(), domain })
@@ -200,6 +219,18 @@ impl Mailbox {
     /// Whether it can be written with ASCII alone, so that it needs no SMTPUTF8.
     pub fn is_ascii(&self) -> bool {
         self.local.is_ascii() && self.domain.is_ascii()
+    }
+
+    /// Appends it as it shows itself, which for most is said without the formatter.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        match &self.domain {
+            Domain::Name(name) if is_dot_string(&self.local) => {
+                to.extend_from_slice(self.local.as_bytes());
+                to.push(b'@');
+                to.extend_from_slice(name.as_bytes());
+            }
+            _ => append(self, to),
+        }
     }
 }
 
@@ -271,20 +302,32 @@ fn is_dot_string(text: &str) -> bool {
     }
     // Octets are looked at faster than characters, and this is asked for every address that is read or shown.
     let mut before = b'.';
-    let fits = text.bytes().all(|octet| match std::mem::replace(&mut before, octet) {
-        b'.' => is_atext(char::from(octet)),
-        _ => octet == b'.' || is_atext(char::from(octet)),
+    let fits = text.bytes().all(|octet| {
+        let at_edge = std::mem::replace(&mut before, octet) == b'.';
+        ATEXT[usize::from(octet)] || octet == b'.' && !at_edge
     });
     fits && before != b'.'
 }
 
+/// What [`is_atext`] says of octets of ASCII.
+static ATEXT: [bool; 256] = {
+    let (mut table, mut octet) = ([false; 256], 0);
+    while octet < 128 {
+        table[octet] = is_ascii_atext(octet as u8);
+        octet += 1;
+    }
+    table
+};
+
+const fn is_ascii_atext(octet: u8) -> bool {
+    let special =
+        matches!(octet, b'(' | b')' | b'<' | b'>' | b'[' | b']' | b':' | b';' | b'@' | b'\\' | b',' | b'.' | b'"');
+    octet.is_ascii_graphic() && !special
+}
+
 /// Whether the character may stand in an atom (RFC 5322 §3.2.3, RFC 6532 §3.2).
 fn is_atext(c: char) -> bool {
-    match c {
-        '(' | ')' | '<' | '>' | '[' | ']' | ':' | ';' | '@' | '\\' | ',' | '.' | '"' => false,
-        c if c.is_ascii() => c.is_ascii_graphic(),
-        c => is_text(c),
-    }
+    u8::try_from(c).ok().filter(u8::is_ascii).map_or_else(|| is_text(c), is_ascii_atext)
 }
 
 /// Takes a source route off the front of a path, as RFC 5321 §4.1.1.3 and Appendix C ask: `@a,@b:user@c` is `user@c`.
@@ -323,6 +366,11 @@ impl ReversePath {
             ReversePath::Null => None,
             ReversePath::Mailbox(mailbox) => Some(mailbox),
         }
+    }
+
+    /// Appends the mailbox or nothing, without angle brackets.
+    pub fn write(&self, to: &mut Vec<u8>) {
+        self.mailbox().into_iter().for_each(|mailbox| mailbox.write(to));
     }
 }
 
@@ -406,6 +454,11 @@ mod tests {
         fn ascii_dot_strings_are_those_of_any_script(text in "[a.!\\x00\"@é-]{0,6}") {
             prop_assert_eq!(is_dot_string(&text), text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext)));
         }
+
+        #[test]
+        fn ascii_labels_are_those_of_any_script(text in "[a9._@-]{0,6}|[a.]{60,70}") {
+            prop_assert_eq!(is_labels(text.as_bytes()), text.split('.').all(is_label));
+        }
     }
 
     #[test]
@@ -482,6 +535,9 @@ mod tests {
         #[test]
         fn what_is_read_is_written_so_that_it_reads_the_same(text in "[\"\\\\ab@. <é]{0,12}(@[a-z.\\[\\]1:]{1,8})?") {
             if let Ok(mailbox) = Mailbox::parse(&text) {
+                let mut written = Vec::new();
+                mailbox.write(&mut written);
+                prop_assert_eq!(written, mailbox.to_string().into_bytes());
                 prop_assert_eq!(Mailbox::parse(&mailbox.to_string()), Ok(mailbox));
             }
         }

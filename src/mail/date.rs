@@ -53,16 +53,11 @@ impl Date {
     /// As in a header field (RFC 5322 §3.3): `Sat, 22 Aug 2026 13:44:35 +0000`.
     pub fn rfc5322(self) -> impl fmt::Display {
         fmt::from_fn(move |f| {
-            f.write_str(WEEKDAYS[self.weekday % 7])?;
-            f.write_str(", ")?;
-            f.write_str(two_digits(self.day))?;
-            f.write_str(" ")?;
-            f.write_str(MONTHS[self.month % 12])?;
-            f.write_str(" ")?;
+            let (weekday, month) = (WEEKDAYS[self.weekday % 7], MONTHS[self.month % 12]);
+            write_filled(*b"Sun, 00 Jan ", &[(0, weekday), (5, two_digits(self.day)), (8, month)], f)?;
             self.write_year(f)?;
-            f.write_str(" ")?;
-            self.write_time(f)?;
-            f.write_str(" +0000")
+            let [hour, minute, second] = self.time();
+            write_filled(*b" 00:00:00 +0000", &[(1, hour), (4, minute), (7, second)], f)
         })
     }
 
@@ -70,20 +65,15 @@ impl Date {
     pub fn rfc3339(self) -> impl fmt::Display {
         fmt::from_fn(move |f| {
             self.write_year(f)?;
-            f.write_str("-")?;
-            f.write_str(two_digits(self.month as u64 + 1))?;
-            f.write_str("-")?;
-            f.write_str(two_digits(self.day))?;
-            f.write_str("T")?;
-            self.write_time(f)?;
-            f.write_str(".")?;
-            f.write_str(two_digits(self.milli / 10))?;
-            f.write_str(two_digits(self.milli % 10).get(1..).unwrap_or_default())?;
-            f.write_str("Z")
+            let (month, day) = (two_digits(self.month as u64 + 1), two_digits(self.day));
+            let [hour, minute, second] = self.time();
+            let (tens, last) = (two_digits(self.milli / 10), two_digits(self.milli).get(1..).unwrap_or_default());
+            let parts = [(1, month), (4, day), (7, hour), (10, minute), (13, second), (16, tens), (18, last)];
+            write_filled(*b"-00-00T00:00:00.000Z", &parts, f)
         })
     }
 
-    /// Dates are in every message and every line of the log: the formatter's own padding costs more than all else of them.
+    /// Dates are in every message and every line of the log: the formatter's own padding would cost more than all else of them.
     fn write_year(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.year {
             0..10_000 => f.write_str(two_digits(self.year / 100)).and_then(|()| f.write_str(two_digits(self.year))),
@@ -91,13 +81,24 @@ impl Date {
         }
     }
 
-    fn write_time(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(two_digits(self.second / 3600))?;
-        f.write_str(":")?;
-        f.write_str(two_digits(self.second / 60 % 60))?;
-        f.write_str(":")?;
-        f.write_str(two_digits(self.second % 60))
+    /// Hour, minute and second.
+    fn time(self) -> [&'static str; 3] {
+        [self.second / 3600, self.second / 60 % 60, self.second % 60].map(two_digits)
     }
+}
+
+/// Writes a pattern with these texts in their places, in one go.
+fn write_filled<const N: usize>(
+    mut pattern: [u8; N],
+    parts: &[(usize, &str)],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    for (at, part) in parts {
+        if let Some(place) = pattern.get_mut(*at..at + part.len()) {
+            place.copy_from_slice(part.as_bytes());
+        }
+    }
+    f.write_str(std::str::from_utf8(&pattern).unwrap_or_default())
 }
 
 /// Microseconds since the Unix epoch of a moment as RFC 3339 §5.6 writes it: `2026-08-22T15:44:35.5+02:00`. Years from 1970 to

@@ -15,21 +15,32 @@ const SHARD_BITS: u32 = 10;
 /// Most shards that ids can tell apart.
 pub const SHARDS_MAX: usize = 1 << SHARD_BITS;
 
+fn digits(number: u64) -> [u8; LENGTH] {
+    let mut text = [0u8; LENGTH];
+    let mut rest = number;
+    for digit in text.iter_mut().rev() {
+        *digit = DIGITS[(rest & 31) as usize];
+        rest >>= 5;
+    }
+    text
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub u64);
 
+        impl $name {
+            /// Appends it, as it shows itself.
+            pub fn write(self, to: &mut Vec<u8>) {
+                to.extend_from_slice(&digits(self.0));
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut text = [0u8; LENGTH];
-                let mut rest = self.0;
-                for digit in text.iter_mut().rev() {
-                    *digit = DIGITS[(rest & 31) as usize];
-                    rest >>= 5;
-                }
-                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+                f.write_str(std::str::from_utf8(&digits(self.0)).unwrap_or_default())
             }
         }
 

@@ -19,11 +19,28 @@ pub fn append(text: impl Display, to: &mut Vec<u8>) {
 }
 
 /// Appends a number in decimal: the formatter costs more than the number.
-pub fn append_number(number: u64, to: &mut Vec<u8>) {
-    if number >= 10 {
-        append_number(number / 10, to);
+pub fn append_number(mut number: u64, to: &mut Vec<u8>) {
+    if number < 10 {
+        return to.push(b'0' + number as u8);
     }
-    to.push(b'0' + (number % 10) as u8);
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+        first -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    to.extend_from_slice(digits.get(first..).unwrap_or_default());
+}
+
+/// Whether there is a control character in the text.
+pub fn has_control(text: &str) -> bool {
+    // Without an end in between, so that many octets are looked at together.
+    let in_ascii = text.bytes().fold(false, |found, octet| found | octet.is_ascii_control());
+    in_ascii || !text.is_ascii() && text.chars().any(char::is_control)
 }
 
 /// The last two digits of a number, as dates have them.
@@ -47,6 +64,8 @@ mod tests {
         }
         append(format_args!("{}", 'é'), &mut octets);
         assert_eq!(String::from_utf8_lossy(&octets), "n=0 9 10 120 18446744073709551615 é");
+        let texts = ["", "plain", "é", "\u{7f}", "a\nb", "\u{85}", "long enough for many octets to be looked at \t"];
+        assert_eq!(texts.map(has_control), texts.map(|text| text.chars().any(char::is_control)));
         assert!((0..200).all(|number| two_digits(number) == format!("{:02}", number % 100)));
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::octets::{append, append_number};
+use super::octets::append_number;
 
 /// Octets of a reply line with its CR LF (RFC 5321 §4.5.3.1.5).
 const LINE_OCTETS: usize = 512;
@@ -170,8 +170,8 @@ impl Reply {
     }
 
     /// Writes the reply of one line that [`Reply::new`] would make, without making it: for what is replied to every message.
-    pub fn write_new(code: ReplyCode, status: EnhancedStatus, text: fmt::Arguments<'_>, out: &mut Vec<u8>) {
-        write_line(code, Some(status), false, out, |out| append(text, out));
+    pub fn write_new(code: ReplyCode, status: EnhancedStatus, out: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
+        write_line(code, Some(status), false, out, text);
     }
 }
 
@@ -202,7 +202,9 @@ fn write_line(
 /// Shows what is no printable ASCII behind `start` as `?`, a character at a time.
 fn make_plain(out: &mut Vec<u8>, start: usize) {
     let is_plain = |octet: &u8| (b' '..=b'~').contains(octet);
-    if out.get(start..).is_none_or(|text| text.iter().all(is_plain)) {
+    // Without an end in between, so that many octets are looked at together.
+    let all_plain = |text: &[u8]| text.iter().fold(true, |plain, octet| plain & is_plain(octet));
+    if out.get(start..).is_none_or(all_plain) {
         return;
     }
     let text = out.split_off(start);
@@ -258,7 +260,7 @@ mod tests {
             let (code, status) = (ReplyCode::new(number).unwrap(), EnhancedStatus::new(1, 5));
             let (mut made, mut written) = (b"before".to_vec(), b"before".to_vec());
             Reply::new(code, status, text.clone()).write(&mut made);
-            Reply::write_new(code, status, format_args!("{text}"), &mut written);
+            Reply::write_new(code, status, &mut written, |out| out.extend_from_slice(text.as_bytes()));
             prop_assert_eq!(made, written);
         }
 

@@ -1,5 +1,7 @@
 //! Commands as a client sends them (RFC 5321 §4.1.1).
 
+use crate::mail::octets::has_control;
+
 /// The commands that are known, of SMTP and LMTP alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -113,7 +115,7 @@ impl<'a> Command<'a> {
         let word = words.next().unwrap_or_default();
         let verb = Verb::named(word).ok_or(CommandError::Unknown(word))?;
         match std::str::from_utf8(words.next().unwrap_or_default()) {
-            Ok(argument) if !argument.chars().any(char::is_control) => Ok(Command { verb, argument }),
+            Ok(argument) if !has_control(argument) => Ok(Command { verb, argument }),
             _ => Err(CommandError::Argument(verb)),
         }
     }

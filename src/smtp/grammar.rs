@@ -1,6 +1,7 @@
 //! The pieces that commands are made of (RFC 5321 §4.1.2), found in text without being copied.
 
 use crate::mail::address::address_literal;
+use memchr::memchr2;
 use std::net::IpAddr;
 
 /// Octets of a HELO argument: a domain name in brackets.
@@ -37,6 +38,10 @@ pub fn split_path(text: &str, brackets_required: bool) -> Option<PathArgument<'_
 
 /// Where an ASCII character first stands outside of a quoted string.
 fn find_unquoted(text: &str, wanted: u8) -> Option<usize> {
+    let first = memchr2(wanted, b'"', text.as_bytes())?;
+    if text.as_bytes().get(first) == Some(&wanted) {
+        return Some(first);
+    }
     let (mut quoted, mut escaped) = (false, false);
     text.bytes().position(|byte| {
         let found = !quoted && byte == wanted;

@@ -30,12 +30,14 @@ pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, 
     out.extend_from_slice(b" (ringpost) with ");
     with(envelope, out);
     out.extend_from_slice(b" id ");
-    append(envelope.id, out);
+    envelope.id.write(out);
     match named {
         // Where there is one alone, so that nobody learns of the others; a recipient that a message without SMTPUTF8 cannot name
         // is left out.
         [recipient] if recipient.is_ascii() || envelope.smtputf8 => {
-            append(format_args!("\r\n\tfor <{recipient}>"), out);
+            out.extend_from_slice(b"\r\n\tfor <");
+            recipient.write(out);
+            out.push(b'>');
             priority(envelope, out);
             out.extend_from_slice(b"; ");
         }

@@ -1,9 +1,7 @@
 //! How an envelope is written in a record, and the bounded cursor that everything in a record is read with.
 
-use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::mail::octets::append;
 use crate::mail::{
     BodyType, ByMode, CipherSuite, Client, DeliverBy, Dsn, Envelope, Mailbox, MessageId, Notify, Protocol,
     RecipientNote, Ret, ReversePath, SessionId, Tls, TlsVersion, Username,
@@ -74,11 +72,11 @@ pub fn put_text(text: &str, to: &mut Vec<u8>) {
     to.extend_from_slice(text.as_bytes());
 }
 
-/// Appends what `text` shows of itself as [`put_text`] would.
-pub fn put_shown(text: impl Display, to: &mut Vec<u8>) {
+/// Appends an address as [`put_text`] would.
+pub fn put_mailbox(mailbox: &Mailbox, to: &mut Vec<u8>) {
     let start = to.len();
     to.extend_from_slice(&[0, 0]);
-    append(text, to);
+    mailbox.write(to);
     let length = to.len() - start - 2;
     match u16::try_from(length) {
         Ok(length) => to[start..start + 2].copy_from_slice(&length.to_le_bytes()),
@@ -123,11 +121,11 @@ pub fn encode_envelope(envelope: &Envelope, to: &mut Vec<u8>) {
     put_text(&envelope.client.helo, to);
     match &envelope.reverse_path {
         ReversePath::Null => put_text("", to),
-        ReversePath::Mailbox(mailbox) => put_shown(mailbox, to),
+        ReversePath::Mailbox(mailbox) => put_mailbox(mailbox, to),
     }
     to.extend_from_slice(&(envelope.recipients.len() as u32).to_le_bytes());
     for recipient in &envelope.recipients {
-        put_shown(recipient, to);
+        put_mailbox(recipient, to);
     }
     if asked != 0 {
         encode_asked(envelope, to);

@@ -9,7 +9,7 @@ impl<P> Session<P> {
     pub(super) fn data(&mut self, argument: &str, replies: &mut Vec<u8>) -> Step {
         match self.check_data(argument) {
             Ok(()) => {
-                replies::start_mail_input().write(replies);
+                replies::start_mail_input(replies);
                 Step::ReceiveData(Transfer::Data)
             }
             Err(reply) => say(reply, replies),

@@ -222,11 +222,12 @@ impl<P> Session<P> {
         let before = replies.len();
         let step = match line {
             Line::TooLong => say(replies::line_too_long(), replies),
-            Line::Command(line) if is_binary(line) || is_http(line) => {
-                return self.give_up(Nonsense::OtherProtocol, replies);
-            }
+            Line::Command(line) if is_binary(line) => return self.give_up(Nonsense::OtherProtocol, replies),
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.command(command, replies),
+                Err(CommandError::Unknown(_)) if is_http(line) => {
+                    return self.give_up(Nonsense::OtherProtocol, replies);
+                }
                 Err(error) => self.no_command(error, replies),
             },
         };

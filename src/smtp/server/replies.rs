@@ -88,7 +88,11 @@ pub fn bad_sender() -> Reply {
 
 /// The sender is accepted (RFC 5321 §3.3).
 pub fn sender_ok(reverse_path: &ReversePath, replies: &mut Vec<u8>) {
-    Reply::write_new(ReplyCode::OK, status(1, 0), format_args!("Sender <{reverse_path}> OK"), replies);
+    Reply::write_new(ReplyCode::OK, status(1, 0), replies, |text| {
+        text.extend_from_slice(b"Sender <");
+        reverse_path.write(text);
+        text.extend_from_slice(b"> OK");
+    });
 }
 
 /// A parameter that is not known, or belongs to an extension that was not offered (RFC 5321 §4.1.1.11).
@@ -181,7 +185,11 @@ pub fn bad_recipient() -> Reply {
 
 /// The recipient is accepted (RFC 5321 §3.3).
 pub fn recipient_ok(recipient: &Mailbox, replies: &mut Vec<u8>) {
-    Reply::write_new(ReplyCode::OK, status(1, 5), format_args!("Recipient <{recipient}> OK"), replies);
+    Reply::write_new(ReplyCode::OK, status(1, 5), replies, |text| {
+        text.extend_from_slice(b"Recipient <");
+        recipient.write(text);
+        text.extend_from_slice(b"> OK");
+    });
 }
 
 /// No more recipients in this transaction (RFC 5321 §4.5.3.1.10).
@@ -231,8 +239,11 @@ pub fn data_for_binary() -> Reply {
 }
 
 /// DATA is accepted (RFC 5321 §4.1.1.4).
-pub fn start_mail_input() -> Reply {
-    Reply::plain(ReplyCode::START_MAIL_INPUT, "Ok Send data ending with <CRLF>.<CRLF>")
+pub fn start_mail_input(replies: &mut Vec<u8>) {
+    // No status is written with this code.
+    Reply::write_new(ReplyCode::START_MAIL_INPUT, status(0, 0), replies, |text| {
+        text.extend_from_slice(b"Ok Send data ending with <CRLF>.<CRLF>");
+    });
 }
 
 /// BDAT whose length cannot be read (RFC 3030 §2).
@@ -263,7 +274,10 @@ pub fn bare_line_end() -> Reply {
 
 /// The message is durable, as whoever made it so proves (RFC 5321 §4.2.5).
 pub fn message_received<P>(_proof: &P, id: MessageId, replies: &mut Vec<u8>) {
-    Reply::write_new(ReplyCode::OK, status(6, 0), format_args!("Message received id={id}"), replies);
+    Reply::write_new(ReplyCode::OK, status(6, 0), replies, |text| {
+        text.extend_from_slice(b"Message received id=");
+        id.write(text);
+    });
 }
 
 /// LMTP: the message is durable for this recipient, as whoever made it so proves (RFC 2033 §4.2).
