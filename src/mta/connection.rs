@@ -282,8 +282,11 @@ impl<M: Machine> Connection<M> {
 
     /// Lets the client wait where mail comes faster than it goes.
     async fn wait_for_delivery(&self) {
+        if self.core.hold {
+            return;
+        }
         let wait = slowing::wait(self.core.spool.lag());
-        if !wait.is_zero() && !self.core.hold {
+        if !wait.is_zero() {
             self.core.machine.sleep(wait).await;
         }
     }
@@ -423,7 +426,8 @@ impl<M: Machine> Connection<M> {
     }
 
     async fn begin_message(&mut self, transfer: Transfer) {
-        let envelope = self.session.begin(self.core.next_message(), self.core.machine.wall_clock());
+        let now = self.core.machine.wall_clock();
+        let envelope = self.session.begin(self.core.next_message(now), now);
         let mut trace = self.core.buffers.take_text();
         write_received(&envelope, self.session.recipients(), &self.server.settings.hello_name, &mut trace);
         let scanner = match transfer {
@@ -572,6 +576,7 @@ impl<M: Machine> Connection<M> {
             Err(Discarded::NotStored(error)) => Err(error),
             Err(Discarded::TooBig) => Err(StoreError::Full),
         };
+        self.make_room_for_replies();
         match committed {
             Ok(committed) => self.committed(&envelope, &content, committed).await,
             Err(error) => {

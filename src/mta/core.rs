@@ -120,9 +120,9 @@ impl Server {
 }
 
 impl<M: Machine> Core<M> {
-    /// A name for a message that begins now.
-    pub fn next_message(&self) -> MessageId {
-        MessageId(self.ids.borrow_mut().next(self.machine.wall_clock()))
+    /// A name for a message that begins at `now` (microseconds since the Unix epoch).
+    pub fn next_message(&self, now: u64) -> MessageId {
+        MessageId(self.ids.borrow_mut().next(now))
     }
 
     /// A name for a session that begins now.

@@ -218,7 +218,10 @@ impl<M: Machine> Spool<M> {
     /// whoever sets the clock delays nothing.
     pub fn schedule(&self, id: MessageId, not_before: u64) {
         let machine = self.0.log.machine();
-        let delay = Duration::from_micros(not_before.saturating_sub(machine.wall_clock()));
+        let delay = match not_before {
+            0 => Duration::ZERO,
+            _ => Duration::from_micros(not_before.saturating_sub(machine.wall_clock())),
+        };
         self.stand(id, Standing::Waiting(machine.now() + delay.min(self.0.longest_delay)));
     }
 

@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn keep_one(host: &Host) -> Envelope {
     let core = host.core().clone();
     let now = core.machine.wall_clock();
-    let mut envelope = envelope(core.next_message(), now);
+    let mut envelope = envelope(core.next_message(now), now);
     envelope.recipients = vec![Mailbox::parse("u0@example.com").expect("a mailbox")];
     envelope.hold_until = Some(now + 3 * HOUR.as_micros() as u64);
     let kept = envelope.clone();
