@@ -136,20 +136,26 @@ pub async fn converse<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream:
     converse_over(core, server, channel, client).await;
 }
 
-/// The same over a channel that something may have been read from.
-pub async fn converse_over<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, channel: Channel<M>, client: SocketAddr) {
+/// The same over a channel that something may have been read from. No async function, which would keep what it was given beside
+/// what it made of it: an idle session is to be small.
+pub fn converse_over<M: Machine>(
+    core: Rc<Core<M>>,
+    server: Rc<Server>,
+    channel: Channel<M>,
+    client: SocketAddr,
+) -> impl Future<Output = ()> {
     let mut connection = Connection::new(core, server, channel, client);
-    let Connection { core, server, id, .. } = &connection;
-    core.note(Level::Session, "connect", &[("session", id), ("server", &server.name), ("client", &client)]);
-    connection.note_tls();
-    let end = connection.run().await;
-    let why = connection.close(end).await;
-    let accepted = connection.accepted;
-    connection.core.note(
-        Level::Session,
-        "disconnect",
-        &[("session", &connection.id), ("client", &client), ("accepted", &accepted), ("why", &why)],
-    );
+    async move {
+        let Connection { core, server, client, id, .. } = &connection;
+        core.note(Level::Session, "connect", &[("session", id), ("server", &server.name), ("client", client)]);
+        connection.note_tls();
+        let end = connection.run().await;
+        let why = connection.close(end).await;
+        let Connection { core, client, id, accepted, .. } = &connection;
+        let fields: [(&'static str, &dyn std::fmt::Display); 4] =
+            [("session", id), ("client", client), ("accepted", accepted), ("why", &why)];
+        core.note(Level::Session, "disconnect", &fields);
+    }
 }
 
 /// Tells a client that there is no place for it, and closes.
@@ -178,7 +184,7 @@ impl<M: Machine> Connection<M> {
             session,
             lines: LineReader::new(server.settings.max_line_octets),
             replies: Vec::new(),
-            pace: Pace::new(core.patience.now(), core.timeouts),
+            pace: Pace::new(core.patience.now(), &core.timeouts),
             message: None,
             accepted: 0,
             core,
@@ -525,7 +531,7 @@ impl<M: Machine> Connection<M> {
         // What was held back stands before what comes now: it is content, or begins the end of it.
         room[..held.len()].copy_from_slice(held);
         let octets = channel.receive_into(&mut room[held.len()..end], waiting.deadline, waiting.graceful).await?;
-        pace.content_came(core.patience.now() - waiting.began, octets);
+        pace.content_came(&core.timeouts, core.patience.now() - waiting.began, octets);
         let received = &room[held.len()..held.len() + octets];
         let (content, rest) = match scanner {
             Scanner::Data(decoder) => {
@@ -632,7 +638,8 @@ impl<M: Machine> Connection<M> {
         let Waiting { began, deadline, graceful } = self.begin_to_wait(doing).await?;
         self.channel.receive(deadline, graceful).await?;
         if doing.content {
-            self.pace.content_came(self.core.patience.now() - began, self.channel.input().len());
+            let waited = self.core.patience.now() - began;
+            self.pace.content_came(&self.core.timeouts, waited, self.channel.input().len());
         }
         Ok(())
     }
@@ -643,7 +650,7 @@ impl<M: Machine> Connection<M> {
         let in_transaction = self.session.in_transaction();
         let doing = Doing { transaction: in_transaction, ..doing };
         let began = self.core.patience.now();
-        let deadline = self.pace.deadline(began, self.server.idle_timeout, doing);
+        let deadline = self.pace.deadline(&self.core.timeouts, began, self.server.idle_timeout, doing);
         Ok(Waiting { began, deadline, graceful: in_transaction && self.server.graceful })
     }
 

@@ -67,15 +67,21 @@ enum Turned {
     Tls(SocketAddr, String),
 }
 
+/// A client that has come to the gate.
+struct Arrived<M: Machine> {
+    channel: Channel<M>,
+    entered: Result<Guest, Turned>,
+    /// It waits for TLS, and would not understand a word in clear.
+    silent: bool,
+}
+
 /// Lets a client in that may come in, and converses with it.
 pub async fn receive<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: M::Stream, peer: SocketAddr) {
-    let mut channel = Channel::new(core.clone(), stream);
-    // Boxed, so that nothing of it is carried through the session.
-    let entered = Box::pin(enter(&core, &server, &mut channel, peer)).await;
-    let silent = server.starts_in_tls() && channel.secured().is_none();
+    // Boxed, and the channel lent to nobody here, so that nothing of it is carried through the session.
+    let arriving = Box::pin(arrive(core.clone(), server.clone(), Channel::new(core.clone(), stream), peer));
+    let Arrived { channel, entered, silent } = arriving.await;
     match entered {
         Ok(guest) => converse_over(core, server, channel, guest.client).await,
-        // Whoever waits for TLS would not understand a word in clear.
         Err(Turned::Full) if silent => note(&core, &server, peer, &"connectionLimit"),
         Err(Turned::TooMany(client)) if silent => note(&core, &server, client, &"connectionLimitPerIP"),
         Err(Turned::Full) => turn_away(core, server, channel, peer, Interrupt::Overload).await,
@@ -84,10 +90,25 @@ pub async fn receive<M: Machine>(core: Rc<Core<M>>, server: Rc<Server>, stream: 
         }
         Err(Turned::Silent(why)) => note(&core, &server, peer, &why),
         Err(Turned::Tls(client, error)) => {
-            channel.finish();
+            finish(channel);
             note(&core, &server, client, &format_args!("tls: {error}"));
         }
     }
+}
+
+fn finish<M: Machine>(mut channel: Channel<M>) {
+    channel.finish();
+}
+
+async fn arrive<M: Machine>(
+    core: Rc<Core<M>>,
+    server: Rc<Server>,
+    mut channel: Channel<M>,
+    peer: SocketAddr,
+) -> Arrived<M> {
+    let entered = enter(&core, &server, &mut channel, peer).await;
+    let silent = server.starts_in_tls() && channel.secured().is_none();
+    Arrived { channel, entered, silent }
 }
 
 /// Notes that a client was turned away without a word.

@@ -63,7 +63,6 @@ pub struct Doing {
 /// How far one client has come, in time.
 #[derive(Debug)]
 pub struct Pace {
-    timeouts: Timeouts,
     session_ends: Duration,
     transaction_ends: Option<Duration>,
     line_ends: Option<Duration>,
@@ -80,9 +79,8 @@ struct Content {
 
 impl Pace {
     /// Of a session that begins now.
-    pub fn new(now: Duration, timeouts: Timeouts) -> Pace {
+    pub fn new(now: Duration, timeouts: &Timeouts) -> Pace {
         Pace {
-            timeouts,
             session_ends: now + timeouts.session,
             transaction_ends: None,
             line_ends: None,
@@ -91,14 +89,14 @@ impl Pace {
     }
 
     /// Until when a client is waited for that does this, and may be silent for `idle`.
-    pub fn deadline(&mut self, now: Duration, idle: Duration, doing: Doing) -> Deadline {
-        let Timeouts { transaction, command_line, .. } = self.timeouts;
+    pub fn deadline(&mut self, timeouts: &Timeouts, now: Duration, idle: Duration, doing: Doing) -> Deadline {
+        let Timeouts { transaction, command_line, .. } = *timeouts;
         self.transaction_ends = doing.transaction.then(|| self.transaction_ends.unwrap_or(now + transaction));
         self.line_ends = doing.line.then(|| self.line_ends.unwrap_or(now + command_line));
         let ends = [
             (Some(now + idle), Interrupt::Idle),
             (self.line_ends, Interrupt::Slow),
-            (doing.content.then(|| self.window_ends(now)).flatten(), Interrupt::Slow),
+            (doing.content.then(|| self.window_ends(timeouts, now)).flatten(), Interrupt::Slow),
             (self.transaction_ends, Interrupt::TooLong),
             (Some(self.session_ends), Interrupt::TooLong),
         ];
@@ -117,18 +115,18 @@ impl Pace {
     }
 
     /// So much content came after the client was waited for so long.
-    pub fn content_came(&mut self, waited: Duration, octets: usize) {
+    pub fn content_came(&mut self, timeouts: &Timeouts, waited: Duration, octets: usize) {
         self.content.waited += waited;
         self.content.octets += octets as u64;
-        if self.content.waited >= self.timeouts.content_window && self.content.octets >= self.timeouts.quota() {
+        if self.content.waited >= timeouts.content_window && self.content.octets >= timeouts.quota() {
             self.content = Content::default();
         }
     }
 
     /// When the window ends, while it has not had enough.
-    fn window_ends(&self, now: Duration) -> Option<Duration> {
-        let left = self.timeouts.content_window.saturating_sub(self.content.waited);
-        (self.content.octets < self.timeouts.quota()).then_some(now + left)
+    fn window_ends(&self, timeouts: &Timeouts, now: Duration) -> Option<Duration> {
+        let left = timeouts.content_window.saturating_sub(self.content.waited);
+        (self.content.octets < timeouts.quota()).then_some(now + left)
     }
 }
 
@@ -150,39 +148,41 @@ mod tests {
 
     #[test]
     fn a_line_has_time_from_its_first_octet() {
-        let mut pace = Pace::new(seconds(0), Timeouts { command_line: seconds(100), ..Timeouts::default() });
-        assert_eq!(pace.deadline(seconds(10), IDLE, Doing::default()), at(310, Interrupt::Idle));
-        assert_eq!(pace.deadline(seconds(20), IDLE, LINE), at(120, Interrupt::Slow));
-        assert_eq!(pace.deadline(seconds(90), IDLE, LINE), at(120, Interrupt::Slow));
+        let timeouts = &Timeouts { command_line: seconds(100), ..Timeouts::default() };
+        let mut pace = Pace::new(seconds(0), timeouts);
+        assert_eq!(pace.deadline(timeouts, seconds(10), IDLE, Doing::default()), at(310, Interrupt::Idle));
+        assert_eq!(pace.deadline(timeouts, seconds(20), IDLE, LINE), at(120, Interrupt::Slow));
+        assert_eq!(pace.deadline(timeouts, seconds(90), IDLE, LINE), at(120, Interrupt::Slow));
         pace.line_ended();
-        assert_eq!(pace.deadline(seconds(90), IDLE, LINE), at(190, Interrupt::Slow));
-        assert_eq!(pace.deadline(seconds(90), IDLE, Doing::default()), at(390, Interrupt::Idle));
-        assert_eq!(pace.deadline(seconds(95), IDLE, LINE), at(195, Interrupt::Slow));
+        assert_eq!(pace.deadline(timeouts, seconds(90), IDLE, LINE), at(190, Interrupt::Slow));
+        assert_eq!(pace.deadline(timeouts, seconds(90), IDLE, Doing::default()), at(390, Interrupt::Idle));
+        assert_eq!(pace.deadline(timeouts, seconds(95), IDLE, LINE), at(195, Interrupt::Slow));
     }
 
     #[test]
     fn transactions_and_sessions_end() {
-        let timeouts = Timeouts { transaction: seconds(1000), session: seconds(1500), ..Timeouts::default() };
+        let timeouts = &Timeouts { transaction: seconds(1000), session: seconds(1500), ..Timeouts::default() };
         let mut pace = Pace::new(seconds(0), timeouts);
         let doing = Doing { transaction: true, ..Doing::default() };
-        assert_eq!(pace.deadline(seconds(100), IDLE, doing), at(400, Interrupt::Idle));
-        assert_eq!(pace.deadline(seconds(900), IDLE, doing), at(1100, Interrupt::TooLong));
-        pace.deadline(seconds(1000), IDLE, Doing::default());
-        assert_eq!(pace.deadline(seconds(1150), IDLE, doing), at(1450, Interrupt::Idle));
-        assert_eq!(pace.deadline(seconds(1300), IDLE, doing), at(1500, Interrupt::TooLong));
+        assert_eq!(pace.deadline(timeouts, seconds(100), IDLE, doing), at(400, Interrupt::Idle));
+        assert_eq!(pace.deadline(timeouts, seconds(900), IDLE, doing), at(1100, Interrupt::TooLong));
+        pace.deadline(timeouts, seconds(1000), IDLE, Doing::default());
+        assert_eq!(pace.deadline(timeouts, seconds(1150), IDLE, doing), at(1450, Interrupt::Idle));
+        assert_eq!(pace.deadline(timeouts, seconds(1300), IDLE, doing), at(1500, Interrupt::TooLong));
     }
 
     /// What becomes of a client that sends so many octets every so many seconds; `None` if it is never too slow in an hour.
     fn send(octets: usize, every: u64) -> Option<u64> {
-        let mut pace = Pace::new(seconds(0), Timeouts::default());
+        let timeouts = &Timeouts::default();
+        let mut pace = Pace::new(seconds(0), timeouts);
         pace.content_begins();
         for now in (0..3600).step_by(every as usize) {
-            let deadline = pace.deadline(seconds(now), IDLE, CONTENT);
+            let deadline = pace.deadline(timeouts, seconds(now), IDLE, CONTENT);
             if deadline.at < seconds(now + every) {
                 assert_eq!(deadline.why, Interrupt::Slow);
                 return Some(deadline.at.as_secs());
             }
-            pace.content_came(seconds(every), octets);
+            pace.content_came(timeouts, seconds(every), octets);
         }
         None
     }
@@ -195,10 +195,11 @@ mod tests {
         // RFC 5321 §4.5.3.2.5 lets three minutes pass between pieces of any size.
         assert_eq!(send(64 * 1024, 180), None);
         // What took us so long does not count, and another message has a window of its own.
-        let mut pace = Pace::new(seconds(0), Timeouts::default());
-        pace.content_came(seconds(590), 10);
-        assert_eq!(pace.deadline(seconds(5000), IDLE, CONTENT), at(5010, Interrupt::Slow));
+        let timeouts = &Timeouts::default();
+        let mut pace = Pace::new(seconds(0), timeouts);
+        pace.content_came(timeouts, seconds(590), 10);
+        assert_eq!(pace.deadline(timeouts, seconds(5000), IDLE, CONTENT), at(5010, Interrupt::Slow));
         pace.content_begins();
-        assert_eq!(pace.deadline(seconds(5000), IDLE, CONTENT), at(5300, Interrupt::Idle));
+        assert_eq!(pace.deadline(timeouts, seconds(5000), IDLE, CONTENT), at(5300, Interrupt::Idle));
     }
 }
