@@ -197,6 +197,6 @@ mod tests {
     fn a_session_is_small() {
         let octets = size_of_future(receive::<SimMachine>);
         println!("a session's task takes {octets} octets");
-        assert!(octets <= 3 * 1024, "{octets} octets");
+        assert!(octets <= 2560, "{octets} octets");
     }
 }
