@@ -235,6 +235,8 @@ fn write_home(home: &Path, ringpost: &Ringpost) -> std::io::Result<SocketAddr> {
             "smtpserver.xml",
             format!(
                 "<smtpservers><smtpserver enabled='true'><jmxName>bench</jmxName><bind>{address}</bind>\
+                 <connectionBacklog>4096</connectionBacklog><connectionLimit>0</connectionLimit>\
+                 <connectionLimitPerIP>0</connectionLimitPerIP>\
                  <verifyIdentity>disabled</verifyIdentity><handlerchain coreHandlersPackage='org.apache.james.smtpserver.\
                  NoAuthCmdHandlerLoader'><handler class='org.apache.james.smtpserver.fastfail.ValidRcptHandler'/>\
                  </handlerchain></smtpserver></smtpservers>"
