@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::mail::{
-    BodyType, ByMode, CipherSuite, Client, DeliverBy, Dsn, Envelope, Mailbox, MessageId, Notify, Protocol,
-    RecipientNote, Ret, ReversePath, SessionId, Tls, TlsVersion, Username,
+    BodyType, ByMode, CipherSuite, Client, DeliverBy, Envelope, Mailbox, MessageId, Notify, Protocol, RecipientNote,
+    Ret, ReversePath, SessionId, Tls, TlsVersion, Username,
 };
 
 /// The octets are no record of ours.
@@ -246,20 +246,9 @@ pub fn decode_envelope(cursor: &mut Cursor<'_>, id: MessageId) -> Result<Envelop
         recipients.push(mailbox(cursor.text()?)?);
     }
     let mut envelope = Envelope {
-        id,
-        session,
-        received_at,
-        reverse_path,
-        recipients,
         body,
         smtputf8: flags & !ASKED != 0,
-        client,
-        dsn: Dsn::default(),
-        notes: Vec::new(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
+        ..Envelope::new(id, session, received_at, reverse_path, recipients, client)
     };
     if flags & ASKED != 0 {
         decode_asked(cursor, &mut envelope)?;
@@ -332,33 +321,33 @@ fn mailbox(text: &str) -> Result<Mailbox, Malformed> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::mail::Dsn;
     use proptest::prelude::*;
 
-    fn usual(recipients: usize) -> Envelope {
-        let address = |place| Mailbox::parse(&format!("user{place}@example.org")).expect("a mailbox");
+    /// From nobody, of a client in clear.
+    pub(in crate::spool) fn plain(id: u64, received_at: u64, recipients: &[&str]) -> Envelope {
+        let client = Client {
+            address: "192.0.2.1:25".parse().expect("an address"),
+            helo: "client.example".into(),
+            protocol: Protocol::Esmtp,
+            tls: None,
+            user: None,
+        };
+        let recipients = recipients.iter().map(|text| Mailbox::parse(text).expect("a mailbox")).collect();
+        Envelope::new(MessageId(id), SessionId(5), received_at, ReversePath::Null, recipients, client)
+    }
+
+    /// From somebody, in all that MAIL says without extensions but those for text.
+    pub(in crate::spool) fn usual(recipients: usize) -> Envelope {
+        let names: Vec<String> = (0..recipients).map(|place| format!("user{place}@example.org")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         Envelope {
-            id: MessageId(77),
-            session: SessionId(5),
-            received_at: 1_795_000_000_000_000,
             reverse_path: ReversePath::Mailbox(Mailbox::parse("a@example.org").expect("a mailbox")),
-            recipients: (0..recipients).map(address).collect(),
             body: BodyType::EightBitMime,
             smtputf8: true,
-            client: Client {
-                address: "192.0.2.1:25".parse().expect("an address"),
-                helo: "client.example".into(),
-                protocol: Protocol::Esmtp,
-                tls: None,
-                user: None,
-            },
-            dsn: Dsn::default(),
-            notes: Vec::new(),
-            require_tls: false,
-            hold_until: None,
-            deliver_by: None,
-            priority: 0,
+            ..plain(77, 1_795_000_000_000_000, &names)
         }
     }
 

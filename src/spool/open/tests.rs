@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::io::sim::{Fault, Operation, SimMachine, World, errno};
-use crate::mail::{BodyType, Client, Content, Dsn, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+use crate::mail::{Content, Envelope};
 use crate::spool::record::{Draft, Fields, Kind, Origin};
 use crate::spool::{Outcome, OutcomeResult, StoreError};
 
@@ -25,28 +25,7 @@ async fn open(machine: SimMachine, segment_octets: u64) -> Opened<SimMachine> {
 }
 
 fn envelope(id: u64) -> Envelope {
-    Envelope {
-        id: MessageId(id),
-        session: SessionId(1),
-        received_at: 1,
-        reverse_path: ReversePath::Null,
-        recipients: vec![Mailbox::parse("you@localhost").expect("a mailbox")],
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        client: Client {
-            address: "192.0.2.1:25".parse().expect("an address"),
-            helo: "client.example".into(),
-            protocol: Protocol::Esmtp,
-            tls: None,
-            user: None,
-        },
-        dsn: Dsn::default(),
-        notes: Vec::new(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
-    }
+    crate::spool::envelope_codec::tests::plain(id, 1, &["you@localhost"])
 }
 
 async fn store(spool: &Spool<SimMachine>, id: u64, content: &[u8]) {

@@ -1,35 +1,16 @@
 use super::*;
-use crate::mail::{
-    BodyType, CipherSuite, Client, Dsn, Mailbox, Protocol, ReversePath, SessionId, Tls, TlsVersion, Username,
-};
+use crate::mail::{CipherSuite, Tls, TlsVersion, Username};
 use crate::spool::outcome::OutcomeResult;
 use proptest::prelude::*;
 
 const KEY: Key = Key(0x0123_4567_89AB_CDEF);
 
 fn envelope() -> Envelope {
-    Envelope {
-        id: MessageId(77),
-        session: SessionId(5),
-        received_at: 1_795_000_000_000_000,
-        reverse_path: ReversePath::Mailbox(Mailbox::parse("a@example.org").expect("a mailbox")),
-        recipients: vec![Mailbox::parse("you@localhost").expect("a mailbox")],
-        body: BodyType::EightBitMime,
-        smtputf8: true,
-        client: Client {
-            address: "[2001:db8::1]:25".parse().expect("an address"),
-            helo: "client.example".into(),
-            protocol: Protocol::Esmtp,
-            tls: CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher }),
-            user: Username::parse("you@example.org").ok(),
-        },
-        dsn: Dsn::default(),
-        notes: Vec::new(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
-    }
+    let mut envelope = crate::spool::envelope_codec::tests::usual(1);
+    envelope.client.address = "[2001:db8::1]:25".parse().expect("an address");
+    envelope.client.tls = CipherSuite::all().next().map(|cipher| Tls { version: TlsVersion::Tls13, cipher });
+    envelope.client.user = Username::parse("you@example.org").ok();
+    envelope
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::io::aligned::BLOCK;
-use crate::mail::{BodyType, Client, Content, Dsn, Envelope, Mailbox, Protocol, ReversePath, SessionId};
+use crate::mail::{Content, Envelope};
 use crate::spool::group_commit::GroupCommit;
 use crate::spool::outcome::OutcomeResult;
 use crate::spool::record::{ALIGNMENT, Draft, Fields, Memory, Origin};
@@ -10,28 +10,7 @@ const KEY: Key = Key(0x0123_4567_89AB_CDEF);
 const OCTETS: usize = 64 * BLOCK;
 
 fn envelope(id: u64) -> Envelope {
-    Envelope {
-        id: MessageId(id),
-        session: SessionId(1),
-        received_at: id,
-        reverse_path: ReversePath::Null,
-        recipients: ["a@localhost", "b@localhost"].map(|text| Mailbox::parse(text).expect("a mailbox")).to_vec(),
-        body: BodyType::SevenBit,
-        smtputf8: false,
-        client: Client {
-            address: "192.0.2.1:25".parse().expect("an address"),
-            helo: "client.example".into(),
-            protocol: Protocol::Esmtp,
-            tls: None,
-            user: None,
-        },
-        dsn: Dsn::default(),
-        notes: Vec::new(),
-        require_tls: false,
-        hold_until: None,
-        deliver_by: None,
-        priority: 0,
-    }
+    crate::spool::envelope_codec::tests::plain(id, id, &["a@localhost", "b@localhost"])
 }
 
 fn message(id: u64, content: usize, extents: &[Extent]) -> Draft {
