@@ -6,6 +6,10 @@ use std::io;
 /// A completion: whose it is, its result, and its flags.
 pub type Completion = (u64, i32, u32);
 
+/// Operations that block in the kernel at a time. With the four for each processor that are the default, the disk would be asked for
+/// less than is wanted of it.
+const WORKERS: u32 = 64;
+
 /// A ring of one thread.
 pub struct Driver {
     ring: IoUring,
@@ -16,7 +20,9 @@ impl Driver {
     pub fn new(entries: u32) -> io::Result<Driver> {
         let mut builder = IoUring::builder();
         builder.setup_clamp().setup_single_issuer().setup_coop_taskrun().setup_cqsize(entries * 2);
-        Ok(Driver { ring: builder.build(entries)? })
+        let ring = builder.build(entries)?;
+        ring.submitter().register_iowq_max_workers(&mut [WORKERS, 0])?;
+        Ok(Driver { ring })
     }
 
     /// The same, with completions worked off only while it waits, which is the leanest there is; as [`Driver::new`] where the

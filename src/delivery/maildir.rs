@@ -1,4 +1,4 @@
-//! Delivery into Maildirs: written under `tmp`, synced, renamed into `new`, the directory synced.
+//! Delivery into Maildirs: written under `tmp`, synced, renamed into `new`, the directory synced for all who wait for it.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::answered::Answering;
+use super::shared_sync::SharedSync;
 use super::text::{ToMailbox, WireForm};
 use super::writing::Writing;
 use crate::io::{Disk, Machine, Open};
@@ -27,6 +28,7 @@ pub struct Maildirs<M: Machine> {
     host: Box<str>,
     /// Maildirs that this process knows to be durable, themselves and the directories above them.
     durable: Rc<RefCell<HashSet<PathBuf>>>,
+    syncs: SharedSync,
     answering: Answering,
 }
 
@@ -36,6 +38,7 @@ const REMEMBERED: usize = 10_000;
 /// A message that is being written into a Maildir.
 pub struct NewFile<M: Machine> {
     machine: M,
+    syncs: SharedSync,
     maildir: PathBuf,
     name: String,
     file: Writing<M>,
@@ -66,7 +69,8 @@ impl<M: Machine> Maildirs<M> {
     /// Below `root`; `host` becomes part of the files' names.
     pub fn new(machine: M, root: &Path, host: &str) -> Maildirs<M> {
         let host = host.replace(['/', ':', '\0'], "-").into();
-        Maildirs { machine, root: root.to_owned(), host, durable: Rc::default(), answering: Answering::default() }
+        let (durable, syncs, answering) = Default::default();
+        Maildirs { machine, root: root.to_owned(), host, durable, syncs, answering }
     }
 
     /// The Maildir of a user: `<root>/<domain>/<local part>`.
@@ -110,6 +114,7 @@ impl<M: Machine> Maildirs<M> {
         let head = format!("Return-Path: <{reverse_path}>{end}Delivered-To: {}{end}", item.recipient);
         Ok(NewFile {
             machine: self.machine.clone(),
+            syncs: self.syncs.clone(),
             maildir,
             name,
             file: Writing::new(file, head.into_bytes()),
@@ -187,9 +192,8 @@ impl<M: Machine> NewFile<M> {
         let text = &mut self.text;
         self.file.finish(|to| text.finish(to)).await?;
         let (from, new) = (self.maildir.join("tmp").join(&self.name), self.maildir.join("new"));
-        let disk = self.machine.disk();
-        disk.rename(&from, &new.join(&self.name)).await?;
-        disk.sync_directory(&new).await
+        self.machine.disk().rename(&from, &new.join(&self.name)).await?;
+        self.syncs.sync(&self.machine, &new).await
     }
 
     /// Gives up: what was written is removed.

@@ -11,6 +11,7 @@ pub mod retry;
 pub mod route;
 pub mod schedule;
 pub mod settings;
+mod shared_sync;
 pub mod text;
 pub mod wire;
 mod writing;

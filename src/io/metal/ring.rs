@@ -28,6 +28,10 @@ const ENTRIES: u32 = 256;
 /// keeps back until there is room.
 const COMPLETIONS: u32 = 4096;
 
+/// Operations of a core on files and directories that block in the kernel at a time, each in a thread of the kernel's. It would be
+/// four for each processor by default, and the sync that a client waits for would stand in line behind those of deliveries.
+const WORKERS: u32 = 64;
+
 /// What the kernel uses while an operation runs; it stays until the operation has ended, whether or not anyone waits.
 pub enum Keep {
     /// Memory to write from or read into, and the file.
@@ -117,6 +121,8 @@ impl Ring {
             made => made?,
         };
         uring.submitter().register_eventfd(event.as_raw_fd())?;
+        // Before Linux 5.15 there is no such bound to set.
+        let _ = uring.submitter().register_iowq_max_workers(&mut [WORKERS, 0]);
         let (operations, polls) = (RefCell::default(), RefCell::default());
         let (attended, taken_in) = Default::default();
         Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations, polls, vitals, attended, taken_in })))

@@ -33,7 +33,7 @@ use crate::control::journal::{Journal, Level};
 use crate::delivery::repository::Repositories;
 use crate::delivery::{Delivered, Maildirs, Names, Retry};
 use crate::directory::Directory;
-use crate::io::wait::{Bell, Places};
+use crate::io::wait::{Bell, Place, Places};
 use crate::io::{Class, Machine};
 use crate::mail::MessageId;
 use crate::mailet::container::Container;
@@ -151,7 +151,9 @@ struct State<M: Machine> {
     /// What messages of clients say, written once.
     notes: [Vec<u8>; 4],
     journal: Rc<Journal>,
+    /// Deliveries under way, and those whose ends are being noted.
     places: Places,
+    noting: Places,
     contents: Places,
     stopping: Cell<bool>,
     stopped: Bell,
@@ -166,7 +168,7 @@ impl<M: Machine> Spooler<M> {
         let Parts { machine, spool, mail, host, settings, repositories, directory, names, .. } = parts;
         let Parts { leave, journal, next_id, .. } = parts;
         let maildirs = Maildirs::new(machine.clone(), mail, host);
-        let places = Places::new(settings.concurrency);
+        let [places, noting] = [(); 2].map(|()| Places::new(settings.concurrency));
         let container = match &settings.way {
             Way::Pipeline(pipeline) => Some(Container::new(pipeline.clone())),
             Way::Mailbox | Way::Discard => None,
@@ -190,6 +192,7 @@ impl<M: Machine> Spooler<M> {
             }),
             journal,
             places,
+            noting,
             contents: Places::new(CONTENTS_MAX),
             stopping,
             stopped,
@@ -218,8 +221,7 @@ impl<M: Machine> Spooler<M> {
         let place = self.0.places.take().await;
         let spooler = self.clone();
         self.0.machine.spawn(Class::Delivery, async move {
-            spooler.attempt(id, Purpose::Queue).await;
-            drop(place);
+            spooler.attempt(id, Purpose::Queue, place).await;
         });
     }
 
@@ -263,8 +265,8 @@ impl<M: Machine> Spooler<M> {
     /// Sees a message through that was just committed, for a client that waits for what becomes of each recipient; where it
     /// failed the client keeps it. With `split` every recipient goes its way alone.
     pub async fn deliver_now(&self, id: MessageId, recipients: usize, split: bool) -> Vec<Fate> {
-        let _place = self.0.places.take().await;
-        let known = self.attempt(id, Purpose::Client { split }).await;
+        let place = self.0.places.take().await;
+        let known = self.attempt(id, Purpose::Client { split }, place).await;
         if known.is_empty() {
             // It cannot be read back: the client keeps it for every recipient, so nothing is left to do here.
             let returned = |recipient| Outcome { recipient, result: OutcomeResult::Returned };
@@ -287,8 +289,8 @@ impl<M: Machine> Spooler<M> {
     }
 
     /// Does what is to be done for every recipient with something left to do, and notes what became of each. The fates are there
-    /// for a client alone, with the places of the recipients.
-    async fn attempt(&self, id: MessageId, purpose: Purpose) -> Vec<(u32, Fate)> {
+    /// for a client alone, with the places of the recipients. While it is noted another one has its place among deliveries.
+    async fn attempt(&self, id: MessageId, purpose: Purpose, place: Place) -> Vec<(u32, Fate)> {
         let _under_way = UnderWay::new(&self.0.under_way);
         let mut guard = Unfinished { spooler: self, id, armed: purpose == Purpose::Queue };
         let unreadable = |error: &dyn std::fmt::Display| {
@@ -334,6 +336,8 @@ impl<M: Machine> Spooler<M> {
         guard.armed = false;
         let Attempt { outcomes, fates, .. } = attempt;
         if !outcomes.is_empty() {
+            let _noting = self.0.noting.take().await;
+            drop(place);
             self.0.resolve(id, &outcomes).await;
         }
         fates
