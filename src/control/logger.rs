@@ -9,8 +9,13 @@ use std::time::Duration;
 use super::journal::{Event, Level, Reader};
 use crate::mail::date::Date;
 
-/// How long events wait for company before they are written.
+/// How long events wait for company before they are written: where few come for long, and where many do. A thread that writes many
+/// at once holds up the core that it happens to run on, and all of its sessions.
 const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_BUSY: Duration = Duration::from_millis(1);
+
+/// Events in a turn that are many.
+const MANY: usize = 32;
 
 /// Octets that are formatted before they are written.
 const LINES: usize = 64 * 1024;
@@ -57,12 +62,13 @@ impl Logger {
 
 fn run(mut readers: Vec<Reader>, format: Format, output: &mut impl Write, stop: &Receiver<()>) {
     let mut lines = String::with_capacity(LINES + 4096);
+    let mut pause = PAUSE;
     loop {
         let stopping = stop.try_recv() == Err(TryRecvError::Disconnected);
-        let mut idle = true;
+        let mut events = 0;
         for reader in &mut readers {
             while let Some(event) = reader.take() {
-                idle = false;
+                events += 1;
                 format_event(&event, format, &mut lines);
                 if lines.len() >= LINES {
                     write(output, &mut lines);
@@ -71,10 +77,11 @@ fn run(mut readers: Vec<Reader>, format: Format, output: &mut impl Write, stop: 
             report_dropped(reader.take_dropped(), format, &mut lines);
         }
         write(output, &mut lines);
-        match (stopping, idle) {
-            (true, true) => return,
-            (true, false) => {}
-            (false, _) => std::thread::park_timeout(PAUSE),
+        pause = if events >= MANY { PAUSE_BUSY } else { PAUSE.min(pause * 2) };
+        match (stopping, events) {
+            (true, 0) => return,
+            (true, _) => {}
+            (false, _) => std::thread::park_timeout(pause),
         }
     }
 }
