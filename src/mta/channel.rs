@@ -47,7 +47,7 @@ pub struct Channel<M: Machine> {
     core: Rc<Core<M>>,
     stream: Transport<M::Stream>,
     input: Input,
-    wait: Rc<Wait>,
+    wait: Wait,
     turns: u32,
 }
 
