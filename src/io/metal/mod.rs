@@ -212,8 +212,9 @@ impl GlommioMachine {
                     panic!("a core cannot hear its ring: {error}");
                 }
                 machine.0.event.answer();
-                machine.0.setup.vitals.progressed();
-                machine.reap();
+                if machine.ring().reap() {
+                    machine.0.setup.vitals.progressed();
+                }
                 if machine.0.executor_turns.take() {
                     machine.0.rest.put(Station::Intake);
                 }
@@ -251,10 +252,14 @@ impl GlommioMachine {
             let woken = self.ring().reap() | timers.expire(self.now());
             return rest.put(rest.next(station, woken));
         }
-        let slept = self.ring().sleep(timers.first(self.now()));
-        setup.vitals.progressed();
-        match slept {
-            Ok(()) => rest.put(Station::Intake),
+        match self.ring().sleep(timers.first(self.now())) {
+            Ok(woken) => {
+                // A pulse is no sign that there is work, nor is what wakes a core to see whether it has any.
+                if woken {
+                    setup.vitals.progressed();
+                }
+                rest.put(Station::Intake);
+            }
             // Somebody wants the loop to turn: the executor's with it, which hears what does not come by the ring.
             Err(_) => {
                 executor_turns.set(true);

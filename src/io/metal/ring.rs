@@ -203,19 +203,19 @@ impl Ring {
         }
     }
 
-    /// Submits what there is, sleeps until something completes, but no longer than `at_most`, and takes in what has. An error says
-    /// that a signal came first.
-    pub fn sleep(&self, at_most: Option<Duration>) -> io::Result<()> {
+    /// Submits what there is, sleeps until something completes, but no longer than `at_most`, and takes in what has; whether anything
+    /// has. An error says that a signal came first.
+    pub fn sleep(&self, at_most: Option<Duration>) -> io::Result<bool> {
         let mut uring = self.0.uring.borrow_mut();
         let slept = match at_most.map(types::Timespec::from) {
             Some(time) => uring.submitter().submit_with_args(1, &types::SubmitArgs::new().timespec(&time)),
             None => uring.submit_and_wait(1),
         };
-        self.take_in(&mut uring);
+        let some = self.take_in(&mut uring);
         match slept {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             // The time is over, or the kernel wants completions to be taken in first.
-            _ => Ok(()),
+            _ => Ok(some),
         }
     }
 
