@@ -1,7 +1,7 @@
 //! The content of a message as it is received: where DATA ends (RFC 5321 §4.1.1.4, §4.5.2), and what one pass over the
 //! octets can tell of them.
 
-use super::line_ends::LineEnds;
+use super::line_ends::{BLOCK, Marks};
 use crate::mail::Content;
 
 /// What of the octets just received is content.
@@ -160,7 +160,6 @@ impl Scanner {
     /// octets the data with its terminator takes up, if it ends here.
     fn run(&mut self, received: &[u8], held: u64) -> Option<usize> {
         let base = self.content.octets + held;
-        let mut ends = LineEnds::of(received);
         let mut at = 0;
         while let Some(&next) = received.get(at) {
             match (self.state, next) {
@@ -170,11 +169,7 @@ impl Scanner {
                     self.step(State::LineStart, &mut at);
                     self.end_line(base + at as u64);
                 }
-                (State::DotCr, b'\n') => {
-                    at += 1;
-                    self.note_eight_bit(received.get(..at));
-                    return Some(at);
-                }
+                (State::DotCr, b'\n') => return Some(at + 1),
                 (State::DotCr, _) => {
                     self.doubled += 1;
                     self.content.bare_cr = true;
@@ -188,10 +183,9 @@ impl Scanner {
                     self.doubled += 1;
                     self.state = State::Text;
                 }
-                _ => self.text(received, &mut ends, base, &mut at),
+                _ => self.text(received, base, &mut at),
             }
         }
-        self.note_eight_bit(Some(received));
         None
     }
 
@@ -200,43 +194,84 @@ impl Scanner {
         *at += 1;
     }
 
-    /// Goes on over whole lines to the first that begins with a dot, or else to behind the next CR or LF without the other, or to
-    /// the end of the buffer.
-    fn text(&mut self, received: &[u8], ends: &mut LineEnds<'_>, base: u64, at: &mut usize) {
-        loop {
-            let found = ends.next_from(*at);
-            *at = found.map_or(received.len(), |found| found + 1);
-            match found.and_then(|found| received.get(found..)) {
-                Some([b'\r', b'\n', rest @ ..]) => {
-                    self.step(State::LineStart, at);
-                    self.end_line(base + *at as u64);
-                    if matches!(rest, [] | [b'.', ..]) {
-                        return;
+    /// Goes on to the first line that begins with a dot and may end the data, or to the end of the buffer.
+    #[inline(never)]
+    fn text(&mut self, received: &[u8], base: u64, at: &mut usize) {
+        // What changes with every line, at hand.
+        let (mut line_start, mut longest, mut doubled) = (self.line_start, self.content.longest_line, self.doubled);
+        let mut rest = received.get(*at..).unwrap_or_default();
+        let (mut position, mut cr_before) = (base + *at as u64, 0);
+        'blocks: while !rest.is_empty() {
+            let marks = Marks::of(rest);
+            let after_cr = marks.cr << 1 | cr_before;
+            let mut ends = marks.lf & after_cr;
+            while ends != 0 {
+                let line = ends.trailing_zeros() as usize + 1;
+                ends &= ends - 1;
+                let end = position + line as u64;
+                let length = end - line_start - 2;
+                longest = longest.max(length);
+                if length == 0 {
+                    self.end_header(line_start);
+                }
+                line_start = end;
+                if rest.get(line) == Some(&b'.') && self.content.dot_stuffed {
+                    if matches!(rest.get(line + 1), None | Some(b'\r')) {
+                        self.note_unusual(marks, after_cr, rest, line);
+                        (position, cr_before) = (end, 0);
+                        break 'blocks;
                     }
+                    doubled += 1;
                 }
-                Some([b'\r', ..]) => return self.state = State::Cr,
-                Some(_) => {
-                    self.content.bare_lf = true;
-                    return self.state = State::Text;
-                }
-                None => return self.state = State::Text,
             }
+            if marks.eight_bit || marks.lf != after_cr {
+                self.note_unusual(marks, after_cr, rest, BLOCK);
+            }
+            let Some(behind) = rest.get(BLOCK..) else {
+                position += rest.len() as u64;
+                cr_before = u64::from(rest.ends_with(b"\r"));
+                break;
+            };
+            (rest, position, cr_before) = (behind, position + BLOCK as u64, marks.cr >> (BLOCK - 1));
         }
+        (self.line_start, self.content.longest_line, self.doubled) = (line_start, longest, doubled);
+        *at = (position - base) as usize;
+        self.state = match cr_before {
+            0 if line_start == position => State::LineStart,
+            0 => State::Text,
+            _ => State::Cr,
+        };
+    }
+
+    /// Notes what is unusual in a block, of which at most `octets` are content.
+    #[cold]
+    #[inline(never)]
+    fn note_unusual(&mut self, marks: Marks, after_cr: u64, rest: &[u8], octets: usize) {
+        let content = &rest[..octets.min(rest.len())];
+        let alone = (marks.lf ^ after_cr) & u64::MAX >> (BLOCK - content.len());
+        self.content.bare_lf |= alone & marks.lf != 0;
+        self.content.bare_cr |= alone & after_cr != 0;
+        self.content.eight_bit |= !content.is_ascii();
     }
 
     /// A CR LF ended `end` octets into the content.
     fn end_line(&mut self, end: u64) {
         let length = end - self.line_start - 2;
         self.content.longest_line = self.content.longest_line.max(length);
-        if length == 0 && !self.header_ended {
-            self.header_ended = true;
-            self.content.header_octets = self.line_start;
+        if length == 0 {
+            self.end_header(self.line_start);
         }
         self.line_start = end;
     }
 
-    fn note_eight_bit(&mut self, octets: Option<&[u8]>) {
-        self.content.eight_bit |= octets.is_some_and(|octets| !octets.is_ascii());
+    /// An empty line begins so far into the content; the first one ends the header.
+    #[cold]
+    #[inline(never)]
+    fn end_header(&mut self, octets: u64) {
+        if !self.header_ended {
+            self.header_ended = true;
+            self.content.header_octets = octets;
+        }
     }
 
     /// What is known of the content if it ends here: its last line need not have a CR LF, and a CR at the end is bare.
@@ -369,6 +404,13 @@ mod tests {
         #[test]
         fn longer_inputs_agree_with_the_naive_twin(words in prop::collection::vec(
             prop::sample::select(vec![&b"\r\n"[..], b"\r", b"\n", b".", b"\r\n.\r\n", b"\r\n\r\n", b"text", b"\xe9"]), 0..20,
+        )) {
+            agrees_at_every_split(&words.concat());
+        }
+
+        #[test]
+        fn so_do_inputs_of_several_blocks(words in prop::collection::vec(
+            prop::sample::select(vec![&b"\r\n"[..], b"\r\n.", b"\r\n.\r", b"\n", b".", b"\xe9", &[b'x'; BLOCK - 1], &[b'x'; BLOCK - 2]]), 0..12,
         )) {
             agrees_at_every_split(&words.concat());
         }
