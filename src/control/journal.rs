@@ -3,7 +3,6 @@
 //! An event is a name and fields. When the ring fills up because the log's reader is slow, the least important events are
 //! dropped first, and counted.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::mail::octets::append;
+use crate::mail::{MessageId, SessionId};
 
 /// Octets of a core's ring.
 const RING: usize = 1024 * 1024;
@@ -80,14 +80,14 @@ pub struct Reader {
 }
 
 /// An event as the log reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     /// How much it matters.
     pub level: Level,
     /// Microseconds since the Unix epoch.
     pub time: u64,
     /// What happened.
-    pub name: Cow<'a, str>,
+    pub name: &'a [u8],
     /// The rest, in order.
     pub fields: Fields<'a>,
 }
@@ -95,6 +95,20 @@ pub struct Event<'a> {
 /// The fields of an event: key and value, key and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fields<'a>(&'a [u8]);
+
+/// What a field says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A text, whose last character may be cut.
+    Text(&'a [u8]),
+    /// A number.
+    Number(u64),
+    /// The name of a message or a session.
+    Id(u64),
+}
+
+/// An event that is being noted. Numbers and names go to the log as they are, and become text on its thread.
+pub struct Note<'a>(&'a mut Vec<u8>);
 
 /// Both ends of a ring; events below `least` are not written.
 pub fn ring(least: Level) -> (Journal, Reader) {
@@ -112,6 +126,11 @@ pub fn ring(least: Level) -> (Journal, Reader) {
 impl Journal {
     /// Notes an event that happened at `time` (microseconds since the Unix epoch). Never waits; allocates nothing.
     pub fn note(&self, level: Level, time: u64, name: &str, fields: &[Field<'_>]) {
+        self.note_with(level, time, name, |note| fields.iter().for_each(|(key, value)| note.shown(key, value)));
+    }
+
+    /// The same with fields that need not be made before.
+    pub fn note_with(&self, level: Level, time: u64, name: &str, fields: impl FnOnce(&mut Note<'_>)) {
         if level < self.least {
             return;
         }
@@ -126,31 +145,79 @@ impl Journal {
     }
 }
 
-/// An event in the ring: its length in all (two octets), level, time, then texts, each behind its length (two octets).
-fn encode(level: Level, time: u64, name: &str, fields: &[Field<'_>], to: &mut Vec<u8>) {
+/// Octets of an event before its name: its length in all (two octets), level, time, and the name's length.
+const HEAD: usize = 2 + 1 + 8 + 1;
+
+/// An event in the ring: its head, its name, then fields.
+fn encode(level: Level, time: u64, name: &str, fields: impl FnOnce(&mut Note<'_>), to: &mut Vec<u8>) {
+    let name = short(name);
+    let mut head = [0, 0, level as u8, 0, 0, 0, 0, 0, 0, 0, 0, name.len() as u8];
+    head[3..HEAD - 1].copy_from_slice(&time.to_le_bytes());
     to.clear();
-    to.extend_from_slice(&[0, 0, level as u8]);
-    to.extend_from_slice(&time.to_le_bytes());
-    put(to, |to| to.extend_from_slice(name.as_bytes()));
-    for (key, value) in fields {
-        let before = to.len();
-        put(to, |to| to.extend_from_slice(key.as_bytes()));
-        put(to, |to| append(value, to));
-        if to.len() > EVENT {
-            to.truncate(before);
-        }
-    }
+    to.extend_from_slice(&head);
+    to.extend_from_slice(name);
+    fields(&mut Note(to));
     let length = (to.len() as u16).to_le_bytes();
     to[..2].copy_from_slice(&length);
 }
 
-fn put(to: &mut Vec<u8>, text: impl FnOnce(&mut Vec<u8>)) {
-    let start = to.len();
-    to.extend_from_slice(&[0, 0]);
-    text(to);
-    let length = (to.len() - start - 2).min(EVENT);
-    to.truncate(start + 2 + length);
-    to[start..start + 2].copy_from_slice(&(length as u16).to_le_bytes());
+/// As much of a name or key as is kept: all of any that there is.
+fn short(name: &str) -> &[u8] {
+    let name = name.as_bytes();
+    &name[..name.len().min(255)]
+}
+
+/// Octets of a field before its key: what it is, the key's length, and the value's (two octets).
+const FIELD: usize = 1 + 1 + 2;
+
+const TEXT: u8 = 0;
+const NUMBER: u8 = 1;
+const ID: u8 = 2;
+
+impl Note<'_> {
+    /// What shows itself so.
+    pub fn shown(&mut self, key: &str, value: impl Display) {
+        self.text(key, |to| append(value, to));
+    }
+
+    /// The text that is appended.
+    pub fn text(&mut self, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.field(TEXT, key, value);
+    }
+
+    /// A number.
+    pub fn number(&mut self, key: &str, value: u64) {
+        self.word(NUMBER, key, value);
+    }
+
+    /// A message.
+    pub fn message(&mut self, key: &str, id: MessageId) {
+        self.word(ID, key, id.0);
+    }
+
+    /// A session.
+    pub fn session(&mut self, key: &str, id: SessionId) {
+        self.word(ID, key, id.0);
+    }
+
+    fn word(&mut self, kind: u8, key: &str, value: u64) {
+        self.field(kind, key, |to| to.extend_from_slice(&value.to_le_bytes()));
+    }
+
+    fn field(&mut self, kind: u8, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        let (Note(to), key) = (self, short(key));
+        let start = to.len();
+        to.extend_from_slice(&[kind, key.len() as u8, 0, 0]);
+        to.extend_from_slice(key);
+        let before = to.len();
+        value(to);
+        let length = (to.len() - before).min(EVENT);
+        to.truncate(before + length);
+        to[start + 2..start + FIELD].copy_from_slice(&(length as u16).to_le_bytes());
+        if to.len() > EVENT {
+            to.truncate(start);
+        }
+    }
 }
 
 impl Reader {
@@ -172,24 +239,27 @@ impl Reader {
 
 fn decode(octets: &[u8]) -> Option<Event<'_>> {
     let (level, rest) = octets.split_first()?;
-    let (time, mut rest) = rest.split_first_chunk::<8>()?;
-    let name = take_text(&mut rest)?;
+    let (time, rest) = rest.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first()?;
+    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
     Some(Event { level: Level::from_octet(*level), time: u64::from_le_bytes(*time), name, fields: Fields(rest) })
 }
 
-fn take_text<'a>(rest: &mut &'a [u8]) -> Option<Cow<'a, str>> {
-    let (length, after) = rest.split_first_chunk::<2>()?;
-    let (text, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-    *rest = after;
-    // Nearly all of it is text, which is seen faster than where it is not.
-    Some(std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed))
-}
-
 impl<'a> Iterator for Fields<'a> {
-    type Item = (Cow<'a, str>, Cow<'a, str>);
+    type Item = (&'a [u8], Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some((take_text(&mut self.0)?, take_text(&mut self.0)?))
+        let ([kind, key, low, high], rest) = self.0.split_first_chunk::<FIELD>()?;
+        let (key, rest) = rest.split_at_checked(usize::from(*key))?;
+        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
+        self.0 = rest;
+        let number = || value.try_into().map(u64::from_le_bytes).unwrap_or_default();
+        let value = match *kind {
+            NUMBER => Value::Number(number()),
+            ID => Value::Id(number()),
+            _ => Value::Text(value),
+        };
+        Some((key, value))
     }
 }
 
@@ -197,12 +267,8 @@ impl<'a> Iterator for Fields<'a> {
 mod tests {
     use super::*;
 
-    fn owned((key, value): (&str, &str)) -> (String, String) {
-        (key.to_owned(), value.to_owned())
-    }
-
-    fn fields(event: &Event<'_>) -> Vec<(String, String)> {
-        event.fields.map(|(key, value)| owned((&key, &value))).collect()
+    fn text<'a>((key, value): (&'a str, &'a str)) -> (&'a [u8], Value<'a>) {
+        (key.as_bytes(), Value::Text(value.as_bytes()))
     }
 
     #[test]
@@ -213,12 +279,31 @@ mod tests {
         let long = "x".repeat(3 * EVENT);
         journal.note(Level::Error, 3, "trouble", &[("first", &1), ("long", &long), ("last", &"")]);
         let event = reader.take().expect("an event");
-        assert_eq!((event.level, event.time, &*event.name), (Level::Info, 2, "accepted"));
-        assert_eq!(fields(&event), [("id", "77"), ("from", "<a@b>")].map(owned));
+        assert_eq!((event.level, event.time, event.name), (Level::Info, 2, b"accepted".as_slice()));
+        assert_eq!(event.fields.collect::<Vec<_>>(), [("id", "77"), ("from", "<a@b>")].map(text));
         let event = reader.take().expect("an event");
-        assert_eq!(fields(&event), [("first", "1"), ("last", "")].map(owned));
+        assert_eq!(event.fields.collect::<Vec<_>>(), [("first", "1"), ("last", "")].map(text));
         assert_eq!(reader.take(), None);
         assert_eq!(reader.take_dropped(), 0);
+    }
+
+    #[test]
+    fn numbers_and_names_are_not_made_text() {
+        let (journal, mut reader) = ring(Level::Info);
+        journal.note_with(Level::Info, u64::MAX, "accepted", |note| {
+            note.message("id", MessageId(77));
+            note.session("session", SessionId(u64::MAX));
+            note.text("from", |to| to.extend_from_slice(b"<a@b>"));
+            note.number("size", 4096);
+        });
+        let event = reader.take().expect("an event");
+        let expected = [
+            (b"id".as_slice(), Value::Id(77)),
+            (b"session", Value::Id(u64::MAX)),
+            text(("from", "<a@b>")),
+            (b"size", Value::Number(4096)),
+        ];
+        assert_eq!((event.time, event.fields.collect::<Vec<_>>()), (u64::MAX, expected.to_vec()));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Formats events and writes them, on a thread of its own: as text for people, or a JSON object a line.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::journal::{Event, Level, Reader};
+use super::journal::{Event, Level, Reader, Value};
+use crate::mail::MessageId;
 use crate::mail::date::Date;
+use crate::mail::octets::{Octets, append, append_number};
 
 /// How long events wait for company before they are written: where few come for long, and where many do. A thread that writes many
 /// at once holds up the core that it happens to run on, and all of its sessions.
@@ -61,7 +63,7 @@ impl Logger {
 }
 
 fn run(mut readers: Vec<Reader>, format: Format, output: &mut impl Write, stop: &Receiver<()>) {
-    let mut lines = String::with_capacity(LINES + 4096);
+    let mut lines = Vec::with_capacity(LINES + 4096);
     let mut pause = PAUSE;
     loop {
         let stopping = stop.try_recv() == Err(TryRecvError::Disconnected);
@@ -87,97 +89,121 @@ fn run(mut readers: Vec<Reader>, format: Format, output: &mut impl Write, stop: 
 }
 
 /// A log that cannot be written is nothing that mail should suffer from, and there is nowhere to say so.
-fn write(output: &mut impl Write, lines: &mut String) {
+fn write(output: &mut impl Write, lines: &mut Vec<u8>) {
     if !lines.is_empty() {
-        let _ = output.write_all(lines.as_bytes()).and_then(|()| output.flush());
+        let _ = output.write_all(lines).and_then(|()| output.flush());
         lines.clear();
     }
 }
 
-fn report_dropped(count: u64, format: Format, lines: &mut String) {
+fn report_dropped(count: u64, format: Format, lines: &mut Vec<u8>) {
     if count > 0 {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let line = Line { level: Level::Warning, time: now.as_micros() as u64, name: "log-lines-dropped" };
-        line.write(std::iter::once(("count", count.to_string())), format, lines);
+        let line = Line { level: Level::Warning, time: now.as_micros() as u64, name: b"log-lines-dropped" };
+        line.write(std::iter::once((b"count".as_slice(), Value::Number(count))), format, lines);
     }
 }
 
 /// Appends the event as one line.
-pub fn format_event(event: &Event<'_>, format: Format, lines: &mut String) {
-    Line { level: event.level, time: event.time, name: &event.name }.write(event.fields, format, lines);
+fn format_event(event: &Event<'_>, format: Format, lines: &mut Vec<u8>) {
+    Line { level: event.level, time: event.time, name: event.name }.write(event.fields, format, lines);
 }
 
 /// What every line of the log has.
 struct Line<'a> {
     level: Level,
     time: u64,
-    name: &'a str,
+    name: &'a [u8],
 }
 
 impl Line<'_> {
-    fn write<K: AsRef<str>, V: AsRef<str>>(
-        &self,
-        fields: impl Iterator<Item = (K, V)>,
-        format: Format,
-        lines: &mut String,
-    ) {
-        // Writing to a String cannot fail.
+    fn write<'a>(&self, fields: impl Iterator<Item = (&'a [u8], Value<'a>)>, format: Format, lines: &mut Vec<u8>) {
+        let (level, time) = (self.level.name(), Date::from_micros(self.time).rfc3339());
         match format {
             Format::Text => {
-                let _ = write!(lines, "{} ", Date::from_micros(self.time).rfc3339());
-                lines.push_str(self.level.name());
-                lines.push_str(if self.level.name().len() < 5 { "  " } else { " " });
-                lines.push_str(self.name);
-                fields.for_each(|(key, value)| text_field(key.as_ref(), value.as_ref(), lines));
+                append(time, lines);
+                lines.push(b' ');
+                lines.extend_from_slice(level.as_bytes());
+                lines.extend_from_slice(if level.len() < 5 { b"  " } else { b" " });
+                lines.extend_from_slice(self.name);
+                for (key, value) in fields {
+                    lines.push(b' ');
+                    lines.extend_from_slice(key);
+                    lines.push(b'=');
+                    text_value(value, lines);
+                }
             }
             Format::Json => {
-                let _ = write!(lines, "{{\"time\":\"{}\",\"level\":\"", Date::from_micros(self.time).rfc3339());
-                lines.push_str(self.level.name());
-                lines.push_str("\",\"event\":");
-                json_text(self.name, lines);
+                append(format_args!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"event\":"), lines);
+                json_value(Value::Text(self.name), lines);
                 for (key, value) in fields {
-                    lines.push(',');
-                    json_text(key.as_ref(), lines);
-                    lines.push(':');
-                    json_text(value.as_ref(), lines);
+                    lines.push(b',');
+                    json_value(Value::Text(key), lines);
+                    lines.push(b':');
+                    json_value(value, lines);
                 }
-                lines.push('}');
+                lines.push(b'}');
             }
         }
-        lines.push('\n');
+        lines.push(b'\n');
     }
 }
 
-fn text_field(key: &str, value: &str, line: &mut String) {
-    line.push(' ');
-    line.push_str(key);
-    line.push('=');
-    let is_plain = |octet: u8| octet.is_ascii_graphic() & (octet != b'"') & (octet != b'=') & (octet != b'\\');
+/// Appends the value as it shows itself.
+fn show(value: Value<'_>, line: &mut Vec<u8>) {
+    match value {
+        Value::Text(text) => line.extend_from_slice(text),
+        Value::Number(number) => append_number(number, line),
+        Value::Id(id) => MessageId(id).write(line),
+    }
+}
+
+/// Appends the value, in quotes where it could not be told from what is around it.
+fn text_value(value: Value<'_>, line: &mut Vec<u8>) {
+    match value {
+        Value::Text(text) if !is_plain(text) => {
+            let text = String::from_utf8_lossy(text);
+            let special = |c: char| matches!(c, ' ' | '"' | '=' | '\\') || c.is_control();
+            match text.is_empty() || text.contains(special) {
+                true => append(format_args!("{text:?}"), line),
+                false => line.extend_from_slice(text.as_bytes()),
+            }
+        }
+        plain => show(plain, line),
+    }
+}
+
+/// Whether the text is ASCII that needs no quotes.
+fn is_plain(text: &[u8]) -> bool {
+    let is_plain = |octet: &u8| octet.is_ascii_graphic() & !matches!(octet, b'"' | b'=' | b'\\');
     // Without an end in between, so that many octets are looked at together.
-    let all_plain = value.bytes().fold(true, |plain, octet| plain & is_plain(octet));
-    let plain =
-        !value.is_empty() && (all_plain || !value.contains([' ', '"', '=', '\\']) && !value.contains(char::is_control));
-    if plain {
-        line.push_str(value);
-    } else {
-        // Writing to a String cannot fail.
-        let _ = write!(line, "{value:?}");
+    text.iter().fold(!text.is_empty(), |plain, octet| plain & is_plain(octet))
+}
+
+/// Appends the value as a JSON string.
+fn json_value(value: Value<'_>, line: &mut Vec<u8>) {
+    match value {
+        Value::Text(text) => json_text(&String::from_utf8_lossy(text), &mut Octets(line)),
+        number => {
+            line.push(b'"');
+            show(number, line);
+            line.push(b'"');
+        }
     }
 }
 
 /// Appends a JSON string (RFC 8259 §7).
-pub(super) fn json_text(text: &str, line: &mut String) {
-    line.push('"');
+pub(super) fn json_text(text: &str, line: &mut impl fmt::Write) {
+    // Writing to memory cannot fail.
+    let _ = line.write_char('"');
     for character in text.chars() {
-        match character {
-            '"' | '\\' => line.extend(['\\', character]),
-            character if character < ' ' => {
-                let _ = write!(line, "\\u{:04x}", u32::from(character));
-            }
-            character => line.push(character),
-        }
+        let _ = match character {
+            '"' | '\\' => write!(line, "\\{character}"),
+            character if character < ' ' => write!(line, "\\u{:04x}", u32::from(character)),
+            character => line.write_char(character),
+        };
     }
-    line.push('"');
+    let _ = line.write_char('"');
 }
 
 #[cfg(test)]
@@ -185,23 +211,37 @@ mod tests {
     use super::*;
 
     fn line(format: Format) -> String {
-        let fields = [("id", "0ABC"), ("from", "<>"), ("text", "a \"b\"\r\n")];
-        let mut line = String::new();
-        let event = Line { level: Level::Info, time: 1_795_000_000_123_456, name: "accepted" };
-        event.write(fields.into_iter(), format, &mut line);
-        line
+        let text = |text: &'static str| Value::Text(text.as_bytes());
+        let fields = [
+            (b"id".as_slice(), Value::Id(0x295)),
+            (b"from", text("<>")),
+            (b"size", Value::Number(4096)),
+            (b"text", text("a \"b\"\r\n")),
+            (b"to", text("<\u{e9}@b>")),
+            (b"cut", Value::Text(b"a\xc3")),
+            (b"none", text("")),
+        ];
+        let mut line = Vec::new();
+        Line { level: Level::Info, time: 1_795_000_000_123_456, name: b"accepted" }.write(
+            fields.into_iter(),
+            format,
+            &mut line,
+        );
+        String::from_utf8(line).expect("text")
     }
 
     #[test]
     fn a_line_holds_one_event_whatever_is_in_it() {
         assert_eq!(
             line(Format::Text),
-            "2026-11-18T11:06:40.123Z info  accepted id=0ABC from=<> text=\"a \\\"b\\\"\\r\\n\"\n"
+            "2026-11-18T11:06:40.123Z info  accepted id=00000000000MN from=<> size=4096 text=\"a \\\"b\\\"\\r\\n\" to=<\u{e9}@b> \
+             cut=a\u{fffd} none=\"\"\n"
         );
         assert_eq!(
             line(Format::Json),
-            "{\"time\":\"2026-11-18T11:06:40.123Z\",\"level\":\"info\",\"event\":\"accepted\",\"id\":\"0ABC\",\"from\":\"<>\",\
-             \"text\":\"a \\\"b\\\"\\u000d\\u000a\"}\n"
+            "{\"time\":\"2026-11-18T11:06:40.123Z\",\"level\":\"info\",\"event\":\"accepted\",\"id\":\"00000000000MN\",\
+             \"from\":\"<>\",\"size\":\"4096\",\"text\":\"a \\\"b\\\"\\u000d\\u000a\",\"to\":\"<\u{e9}@b>\",\"cut\":\"a\u{fffd}\",\
+             \"none\":\"\"}\n"
         );
     }
 }

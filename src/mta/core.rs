@@ -13,7 +13,7 @@ use super::pace::Timeouts;
 use super::patience::Patience;
 use super::spooler::Spooler;
 use crate::config::server::tls::TlsStart;
-use crate::control::journal::{Field, Journal, Level};
+use crate::control::journal::{Field, Journal, Level, Note};
 use crate::delivery::Names;
 use crate::directory::Directory;
 use crate::hook::Chain;
@@ -133,6 +133,11 @@ impl<M: Machine> Core<M> {
     /// Notes an event that happens now.
     pub fn note(&self, level: Level, name: &str, fields: &[Field<'_>]) {
         self.journal.note(level, self.machine.wall_clock(), name, fields);
+    }
+
+    /// The same with fields that need not be made before.
+    pub fn note_with(&self, level: Level, name: &str, fields: impl FnOnce(&mut Note<'_>)) {
+        self.journal.note_with(level, self.machine.wall_clock(), name, fields);
     }
 }
 

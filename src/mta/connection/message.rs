@@ -315,17 +315,21 @@ impl<M: Machine> Connection<M> {
     }
 
     fn note_accepted(&self, envelope: &Envelope, content: &Content) {
-        let long = content.longest_line > crate::mail::limits::TEXT_LINE_OCTETS;
-        let fields: [(&'static str, &dyn std::fmt::Display); 7] = [
-            ("id", &envelope.id),
-            ("session", &self.id),
-            ("client", &self.shown),
-            ("from", &format_args!("<{}>", envelope.reverse_path)),
-            ("nrcpt", &envelope.recipients.len()),
-            ("size", &content.octets),
-            ("longest_line", &content.longest_line),
-        ];
-        self.core.note(Level::Info, "accepted", if long { &fields } else { &fields[..6] });
+        self.core.note_with(Level::Info, "accepted", |note| {
+            note.message("id", envelope.id);
+            note.session("session", self.id);
+            note.text("client", |to| to.extend_from_slice(self.shown.as_bytes()));
+            note.text("from", |to| {
+                to.push(b'<');
+                envelope.reverse_path.write(to);
+                to.push(b'>');
+            });
+            note.number("nrcpt", envelope.recipients.len() as u64);
+            note.number("size", content.octets);
+            if content.longest_line > crate::mail::limits::TEXT_LINE_OCTETS {
+                note.number("longest_line", content.longest_line);
+            }
+        });
     }
 }
 
