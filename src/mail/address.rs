@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use memchr::memchr;
 use smol_str::SmolStr;
 
 use super::limits::{DOMAIN_OCTETS, LOCAL_PART_OCTETS};
@@ -134,27 +135,55 @@ pub fn address_literal(text: &str) -> Option<IpAddr> {
 /// Whether the text is a domain name that mail can be sent to: its last label does not begin with a digit unless the
 /// whole is an IPv4 address, which some senders write without brackets.
 fn is_domain_name(text: &str) -> bool {
-    let last_label = text.as_bytes().rsplit(|octet| *octet == b'.').next().unwrap_or_default();
-    let numeric_end = last_label.first().is_some_and(u8::is_ascii_digit);
-    let labels = if text.is_ascii() { is_labels(text.as_bytes()) } else { text.split('.').all(is_label) };
-    labels && (!numeric_end || text.parse::<Ipv4Addr>().is_ok())
+    let last_label = last_label(text.as_bytes()).or_else(|| {
+        let is_name = !text.is_ascii() && text.split('.').all(is_label);
+        is_name.then(|| text.rsplit('.').next().unwrap_or_default().as_bytes())
+    });
+    last_label.is_some_and(|label| !label.first().is_some_and(u8::is_ascii_digit) || text.parse::<Ipv4Addr>().is_ok())
 }
 
-/// Whether octets of ASCII are labels joined by dots, each as [`is_label`] has it: in one pass, for every address that is read.
-fn is_labels(name: &[u8]) -> bool {
-    let (mut length, mut before) = (0, b'.');
-    let fits = name.iter().all(|octet| {
-        let (is_edge, at_edge) = (matches!(octet, b'-' | b'_'), before == b'.');
-        let fits = match octet {
-            b'.' => !at_edge && !matches!(before, b'-' | b'_'),
-            _ => (octet.is_ascii_alphanumeric() || is_edge && !at_edge) && length < LABEL_OCTETS,
-        };
-        length = if *octet == b'.' { 0 } else { length + 1 };
-        before = *octet;
-        fits
-    });
-    fits && !matches!(before, b'.' | b'-' | b'_')
+/// The last label of a name of ASCII, whose labels are joined by dots and each as [`is_label`] has it. In one pass, for every
+/// address that is read.
+fn last_label(name: &[u8]) -> Option<&[u8]> {
+    let (mut start, mut before) = (0, LabelOctet::Dot);
+    for (at, octet) in name.iter().enumerate() {
+        let octet = LABEL_TABLE[usize::from(*octet)];
+        match (before, octet) {
+            (_, LabelOctet::Letter) | (LabelOctet::Letter | LabelOctet::Hyphen, LabelOctet::Hyphen) => {}
+            (LabelOctet::Letter, LabelOctet::Dot) if at - start <= LABEL_OCTETS => start = at + 1,
+            _ => return None,
+        }
+        before = octet;
+    }
+    let last = name.get(start..)?;
+    (before == LabelOctet::Letter && last.len() <= LABEL_OCTETS).then_some(last)
 }
+
+/// What an octet is in a domain name of ASCII.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LabelOctet {
+    /// A letter or a digit.
+    Letter,
+    /// `-` or `_`, which stand inside of a label.
+    Hyphen,
+    Dot,
+    /// None that may stand there.
+    Other,
+}
+
+static LABEL_TABLE: [LabelOctet; 256] = {
+    let (mut table, mut octet) = ([LabelOctet::Other; 256], 0);
+    while octet < 128 {
+        table[octet] = match octet as u8 {
+            b'-' | b'_' => LabelOctet::Hyphen,
+            b'.' => LabelOctet::Dot,
+            octet if octet.is_ascii_alphanumeric() => LabelOctet::Letter,
+            _ => LabelOctet::Other,
+        };
+        octet += 1;
+    }
+    table
+};
 
 /// Whether the text is one label: letters (of any script, RFC 6531 §3.3), digits, and inside of it `-` and `_`.
 fn is_label(label: &str) -> bool {
@@ -197,13 +226,21 @@ impl Mailbox {
     /// them: whether they may be used is for the caller to say, see [`Mailbox::is_ascii`].
     pub fn parse(text: &str) -> Result<Mailbox, AddressError> {
         let (local, domain) = split_local_part(text)?;
-        Mailbox::new(&local, Domain::parse(domain.ok_or(AddressError::NoDomain)?)?)
+        Mailbox::of(local, Domain::parse(domain.ok_or(AddressError::NoDomain)?)?)
     }
 
     /// Reads as [`Mailbox::parse`] does, and takes `domain` where the text has none.
     pub fn parse_in(text: &str, domain: &str) -> Result<Mailbox, AddressError> {
         let (local, own) = split_local_part(text)?;
-        Mailbox::new(&local, Domain::parse(own.unwrap_or(domain))?)
+        Mailbox::of(local, Domain::parse(own.unwrap_or(domain))?)
+    }
+
+    fn of(local: Cow<'_, str>, domain: Domain) -> Result<Mailbox, AddressError> {
+        match local {
+            // A dot-string, which has no control characters.
+            Cow::Borrowed(local) if local.len() <= LOCAL_PART_OCTETS => Ok(Mailbox { local: local.into(), domain }),
+            local => Mailbox::new(&local, domain),
+        }
     }
 
     /// The local part as it is meant: quotes and backslashes of its written form are gone.
@@ -267,7 +304,7 @@ fn split_local_part(text: &str) -> Result<(Cow<'_, str>, Option<&str>), AddressE
     let (local, rest) = match text.strip_prefix('"') {
         Some(quoted) => read_quoted(quoted).map(|(local, rest)| (local.into(), rest))?,
         None => {
-            let (local, rest) = text.split_at(text.find('@').unwrap_or(text.len()));
+            let (local, rest) = text.split_at(memchr(b'@', text.as_bytes()).unwrap_or(text.len()));
             if !is_dot_string(local) {
                 return Err(AddressError::LocalPart);
             }
@@ -297,16 +334,14 @@ fn read_quoted(text: &str) -> Result<(String, &str), AddressError> {
 
 /// Whether the text is atoms joined by dots (RFC 5321 §4.1.2, RFC 6531 §3.3).
 fn is_dot_string(text: &str) -> bool {
-    if !text.is_ascii() {
-        return text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext));
-    }
     // Octets are looked at faster than characters, and this is asked for every address that is read or shown.
-    let mut before = b'.';
+    let mut in_atom = false;
     let fits = text.bytes().all(|octet| {
-        let at_edge = std::mem::replace(&mut before, octet) == b'.';
-        ATEXT[usize::from(octet)] || octet == b'.' && !at_edge
+        let joins = octet == b'.' && in_atom;
+        in_atom = ATEXT[usize::from(octet)];
+        in_atom || joins
     });
-    fits && before != b'.'
+    fits && in_atom || !text.is_ascii() && text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
 /// What [`is_atext`] says of octets of ASCII.
@@ -457,7 +492,8 @@ mod tests {
 
         #[test]
         fn ascii_labels_are_those_of_any_script(text in "[a9._@-]{0,6}|[a.]{60,70}") {
-            prop_assert_eq!(is_labels(text.as_bytes()), text.split('.').all(is_label));
+            let last = text.split('.').all(is_label).then(|| text.rsplit('.').next().unwrap_or_default().as_bytes());
+            prop_assert_eq!(last_label(text.as_bytes()), last);
         }
     }
 

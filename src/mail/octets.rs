@@ -38,9 +38,27 @@ pub fn append_number(mut number: u64, to: &mut Vec<u8>) {
 
 /// Whether there is a control character in the text.
 pub fn has_control(text: &str) -> bool {
-    // Without an end in between, so that many octets are looked at together.
-    let in_ascii = text.bytes().fold(false, |found, octet| found | octet.is_ascii_control());
-    in_ascii || !text.is_ascii() && text.chars().any(char::is_control)
+    !is_printable(text.as_bytes()) && text.chars().any(char::is_control)
+}
+
+/// Whether all octets are printable ASCII, spaces among them.
+pub fn is_printable(octets: &[u8]) -> bool {
+    match octets.last_chunk() {
+        Some(last) => octets.as_chunks().0.iter().chain([last]).all(|eight| is_printable_word(*eight)),
+        None => octets.iter().all(|octet| (b' '..=b'~').contains(octet)),
+    }
+}
+
+/// The same of eight octets together: none that is below a space, DEL or above it.
+fn is_printable_word(octets: [u8; 8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
+    const DELS: u64 = u64::from_ne_bytes([0x7f; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_ne_bytes(octets);
+    let (below_space, is_del) = (word.wrapping_sub(SPACES), word ^ DELS);
+    // An octet that borrows from the next one, whose top bit may be wrong then, has its own set already.
+    (word | below_space | (is_del.wrapping_sub(ONES) & !is_del)) & TOPS == 0
 }
 
 /// The last two digits of a number, as dates have them.
@@ -66,6 +84,14 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&octets), "n=0 9 10 120 18446744073709551615 é");
         let texts = ["", "plain", "é", "\u{7f}", "a\nb", "\u{85}", "long enough for many octets to be looked at \t"];
         assert_eq!(texts.map(has_control), texts.map(|text| text.chars().any(char::is_control)));
+        let printable = |octets: &[u8]| octets.iter().all(|octet| *octet == b' ' || octet.is_ascii_graphic());
+        for (length, octet) in (0..20).flat_map(|length| (0..=255).map(move |octet| (length, octet))) {
+            for (place, around) in (0..length).flat_map(|place| [(place, b' '), (place, b'~')]) {
+                let mut octets = vec![around; length];
+                octets[place] = octet;
+                assert_eq!(is_printable(&octets), printable(&octets), "{octets:?}");
+            }
+        }
         assert!((0..200).all(|number| two_digits(number) == format!("{:02}", number % 100)));
     }
 }

@@ -18,8 +18,13 @@ pub struct PathArgument<'a> {
 
 /// What follows the keyword of MAIL (`FROM:`) or RCPT (`TO:`), in any case, and the spaces that some clients put after it.
 pub fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
-    let (found, rest) = argument.trim_start_matches(' ').split_at_checked(keyword.len())?;
-    found.eq_ignore_ascii_case(keyword).then(|| rest.trim_start_matches(' '))
+    let (found, rest) = after_spaces(argument).split_at_checked(keyword.len())?;
+    found.eq_ignore_ascii_case(keyword).then(|| after_spaces(rest))
+}
+
+fn after_spaces(text: &str) -> &str {
+    let spaces = text.bytes().take_while(|octet| *octet == b' ').count();
+    text.get(spaces..).unwrap_or_default()
 }
 
 /// Parts `<path> parameters`. Brackets inside of a quoted string are text. Without `brackets_required` the path may also
