@@ -118,10 +118,10 @@ struct Line<'a> {
 
 impl Line<'_> {
     fn write<'a>(&self, fields: impl Iterator<Item = (&'a [u8], Value<'a>)>, format: Format, lines: &mut Vec<u8>) {
-        let (level, time) = (self.level.name(), Date::from_micros(self.time).rfc3339());
+        let (level, time) = (self.level.name(), Date::from_micros(self.time));
         match format {
             Format::Text => {
-                append(time, lines);
+                time.write_rfc3339(lines);
                 lines.push(b' ');
                 lines.extend_from_slice(level.as_bytes());
                 lines.extend_from_slice(if level.len() < 5 { b"  " } else { b" " });
@@ -134,7 +134,7 @@ impl Line<'_> {
                 }
             }
             Format::Json => {
-                append(format_args!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"event\":"), lines);
+                append(format_args!("{{\"time\":\"{}\",\"level\":\"{level}\",\"event\":", time.rfc3339()), lines);
                 json_value(Value::Text(self.name), lines);
                 for (key, value) in fields {
                     lines.push(b',');

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::octets::two_digits;
+use super::octets::{append_number, two_digits};
 
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -52,32 +52,40 @@ impl Date {
 
     /// As in a header field (RFC 5322 §3.3): `Sat, 22 Aug 2026 13:44:35 +0000`.
     pub fn rfc5322(self) -> impl fmt::Display {
-        fmt::from_fn(move |f| {
-            let (weekday, month) = (WEEKDAYS[self.weekday % 7], MONTHS[self.month % 12]);
-            write_filled(*b"Sun, 00 Jan ", &[(0, weekday), (5, two_digits(self.day)), (8, month)], f)?;
-            self.write_year(f)?;
-            let [hour, minute, second] = self.time();
-            write_filled(*b" 00:00:00 +0000", &[(1, hour), (4, minute), (7, second)], f)
-        })
+        shown(move |to| self.write_rfc5322(to))
     }
 
     /// As in a log (RFC 3339 §5.6), with milliseconds: `2026-08-22T13:44:35.000Z`.
     pub fn rfc3339(self) -> impl fmt::Display {
-        fmt::from_fn(move |f| {
-            self.write_year(f)?;
-            let (month, day) = (two_digits(self.month as u64 + 1), two_digits(self.day));
-            let [hour, minute, second] = self.time();
-            let (tens, last) = (two_digits(self.milli / 10), two_digits(self.milli).get(1..).unwrap_or_default());
-            let parts = [(1, month), (4, day), (7, hour), (10, minute), (13, second), (16, tens), (18, last)];
-            write_filled(*b"-00-00T00:00:00.000Z", &parts, f)
-        })
+        shown(move |to| self.write_rfc3339(to))
+    }
+
+    /// Appends it as in a header field.
+    pub fn write_rfc5322(self, to: &mut Vec<u8>) {
+        let (weekday, month) = (WEEKDAYS[self.weekday % 7], MONTHS[self.month % 12]);
+        to.extend_from_slice(&filled(*b"Sun, 00 Jan ", &[(0, weekday), (5, two_digits(self.day)), (8, month)]));
+        self.write_year(to);
+        let [hour, minute, second] = self.time();
+        to.extend_from_slice(&filled(*b" 00:00:00 +0000", &[(1, hour), (4, minute), (7, second)]));
+    }
+
+    /// Appends it as in a log.
+    pub fn write_rfc3339(self, to: &mut Vec<u8>) {
+        self.write_year(to);
+        let (month, day) = (two_digits(self.month as u64 + 1), two_digits(self.day));
+        let [hour, minute, second] = self.time();
+        let (tens, last) = (two_digits(self.milli / 10), two_digits(self.milli).get(1..).unwrap_or_default());
+        let parts = [(1, month), (4, day), (7, hour), (10, minute), (13, second), (16, tens), (18, last)];
+        to.extend_from_slice(&filled(*b"-00-00T00:00:00.000Z", &parts));
     }
 
     /// Dates are in every message and every line of the log: the formatter's own padding would cost more than all else of them.
-    fn write_year(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_year(self, to: &mut Vec<u8>) {
         match self.year {
-            0..10_000 => f.write_str(two_digits(self.year / 100)).and_then(|()| f.write_str(two_digits(self.year))),
-            year => write!(f, "{year}"),
+            0..10_000 => {
+                [self.year / 100, self.year].iter().for_each(|year| to.extend_from_slice(two_digits(*year).as_bytes()))
+            }
+            year => append_number(year, to),
         }
     }
 
@@ -87,18 +95,23 @@ impl Date {
     }
 }
 
-/// Writes a pattern with these texts in their places, in one go.
-fn write_filled<const N: usize>(
-    mut pattern: [u8; N],
-    parts: &[(usize, &str)],
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
+/// What shows as the text that is written.
+fn shown(write: impl Fn(&mut Vec<u8>)) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        let mut text = Vec::new();
+        write(&mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    })
+}
+
+/// A pattern with these texts in their places.
+fn filled<const N: usize>(mut pattern: [u8; N], parts: &[(usize, &str)]) -> [u8; N] {
     for (at, part) in parts {
         if let Some(place) = pattern.get_mut(*at..at + part.len()) {
             place.copy_from_slice(part.as_bytes());
         }
     }
-    f.write_str(std::str::from_utf8(&pattern).unwrap_or_default())
+    pattern
 }
 
 /// Microseconds since the Unix epoch of a moment as RFC 3339 §5.6 writes it: `2026-08-22T15:44:35.5+02:00`. Years from 1970 to

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::octets::append_number;
+use super::octets::{append_number, is_printable};
 
 /// Octets of a reply line with its CR LF (RFC 5321 §4.5.3.1.5).
 const LINE_OCTETS: usize = 512;
@@ -183,8 +183,9 @@ fn write_line(
     text: impl FnOnce(&mut Vec<u8>),
 ) {
     let end = out.len() + LINE_OCTETS - "\r\n".len();
-    append_number(code.number().into(), out);
-    out.push(if more { b'-' } else { b' ' });
+    let digits = [code.number() / 100, code.number() / 10, code.number()].map(|digit| b'0' + (digit % 10) as u8);
+    let [first, second, third] = digits;
+    out.extend_from_slice(&[first, second, third, if more { b'-' } else { b' ' }]);
     // 3yz has no class among enhanced status codes (RFC 3463 §2).
     if let (Some(EnhancedStatus { subject, detail }), 2 | 4 | 5) = (status, code.class()) {
         for (number, behind) in [(code.class(), b'.'), (subject, b'.'), (detail, b' ')] {
@@ -201,10 +202,7 @@ fn write_line(
 
 /// Shows what is no printable ASCII behind `start` as `?`, a character at a time.
 fn make_plain(out: &mut Vec<u8>, start: usize) {
-    let is_plain = |octet: &u8| (b' '..=b'~').contains(octet);
-    // Without an end in between, so that many octets are looked at together.
-    let all_plain = |text: &[u8]| text.iter().fold(true, |plain, octet| plain & is_plain(octet));
-    if out.get(start..).is_none_or(all_plain) {
+    if out.get(start..).is_none_or(is_printable) {
         return;
     }
     let text = out.split_off(start);

@@ -46,7 +46,7 @@ pub fn write_received(envelope: &Envelope, named: &[Mailbox], hello_name: &str, 
             out.extend_from_slice(b";\r\n\t");
         }
     }
-    append(Date::from_micros(envelope.received_at).rfc5322(), out);
+    Date::from_micros(envelope.received_at).write_rfc5322(out);
     out.extend_from_slice(b"\r\n");
     debug_assert!(out[start..].split(|byte| *byte == b'\n').all(|line| line.len() as u64 <= TEXT_LINE_OCTETS));
 }
