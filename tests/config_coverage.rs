@@ -89,6 +89,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("timeouts/tlsHandshake", "7s"),
     ("timeouts/commandLine", "7s"),
     ("tls/tickets", "false"),
+    ("tls/kernel", "auto"),
     ("timeouts/transaction", "7s"),
     ("timeouts/session", "7s"),
     ("timeouts/contentRate", "7"),

@@ -83,6 +83,45 @@ fn mail_comes_by_both_ways_and_both_versions_and_says_so() {
 }
 
 #[test]
+fn the_kernel_has_the_part_in_it_that_it_can_have_and_the_start_says_which() {
+    let conf = Conf::new().servers(vec![implicit(""), explicit("")]);
+    let home = Home::new(&conf);
+    let process = home.start();
+    assert!(!process.announcement.contains("\n  TLS "), "{}", process.announcement);
+    process.stop();
+
+    let home = Home::new(&conf.with("tls/kernel", "auto"));
+    let process = home.start();
+    let line = process.announcement.lines().find(|line| line.starts_with("  TLS ")).expect("a line").to_owned();
+    let event = process.wait_for_log("kernel-tls", &["offered="]);
+    // Where the kernel has it the module is loaded now, and is among what it names.
+    let named = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_ulp").unwrap_or_default();
+    if named.split_whitespace().any(|name| name == "tls") {
+        assert!(line.contains("records by the kernel: TLSv1.2 AES-128-GCM"), "{line}");
+        assert!(event.contains("TLSv1.3 AES-128-GCM") && event.contains("key_updates="), "{event}");
+    } else {
+        assert!(line.contains("by ringpost alone, the kernel has no part in it: No such file or directory"), "{line}");
+        assert!(event.contains("offered=none why=\"No such file or directory"), "{event}");
+    }
+    for version in TlsVersion::ALL {
+        let config = client(&[version], &["smtp"]);
+        let mut by_socket = dial(&process, 0, &config, NAME).expect("a handshake");
+        assert!(by_socket.reply().starts_with("220 localhost"));
+        let mut by_command = upgraded(&process, 1, &config);
+        for client in [&mut by_socket, &mut by_command] {
+            client.expect("EHLO client", "250");
+            let content = [b"Subject: large\r\n\r\n".to_vec(), b"0123456789\r\n".repeat(20_000)].concat();
+            let reply = client.data(&["you@localhost"], &content);
+            let expected = String::from_utf8(content).expect("ASCII").replace("\r\n", "\n");
+            assert!(home.delivered("you", id(&reply)).1 == expected.as_bytes(), "{version}");
+            client.expect("QUIT", "221");
+            client.assert_closed();
+        }
+    }
+    process.stop();
+}
+
+#[test]
 fn large_messages_pass_in_records_of_any_size() {
     let home = home(vec![implicit("")]);
     let process = home.start();

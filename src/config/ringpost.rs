@@ -122,6 +122,8 @@ pub struct TimeoutSettings {
 pub struct TlsExtras {
     /// `tickets`: whether clients may resume sessions.
     pub tickets: bool,
+    /// `kernel`: whether the kernel is to seal and open records, where it can.
+    pub kernel: bool,
     /// `certificate`: more keys and certificates, for clients that ask for one of their names.
     pub certificates: Vec<Credentials>,
 }
@@ -204,6 +206,7 @@ pub const KEYS: &[Key] = &[
     key("timeouts/contentRate").default("100"),
     key("timeouts/contentWindow").default("10m"),
     key("tls/tickets").default("true"),
+    key("tls/kernel").default("off"),
     key("tls/certificate").often(),
     key("tls/certificate/keystore"),
     key("tls/certificate/keystoreType").default("JKS"),
@@ -248,6 +251,9 @@ pub enum Steering {
 
 /// The words of `steering`.
 const STEERING: [(&str, Steering); 2] = [("none", Steering::None), ("cpu", Steering::Cpu)];
+
+/// The words of `tls/kernel`.
+const KERNEL: [(&str, bool); 2] = [("off", false), ("auto", true)];
 
 /// The words of `log/format`.
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -417,12 +423,13 @@ fn timeouts(section: &mut Section<'_>) -> TimeoutSettings {
 
 fn tls(section: &mut Section<'_>, Surroundings { host, places }: Surroundings<'_>) -> TlsExtras {
     let tickets = section.read("tls/tickets", value::boolean).unwrap_or(true);
+    let kernel = section.read("tls/kernel", |text| value::word(text, &KERNEL)).unwrap_or(false);
     let elements = section.list("tls", "certificate");
     let certificates = elements.into_iter().filter_map(|element| {
         let mut section = Section { file: section.file, element, problems: section.problems };
         credentials(&mut section, OF_CERTIFICATE, places, host)
     });
-    TlsExtras { tickets, certificates: certificates.collect() }
+    TlsExtras { tickets, kernel, certificates: certificates.collect() }
 }
 
 fn delivery(section: &mut Section<'_>) -> DeliverySettings {

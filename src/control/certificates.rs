@@ -18,6 +18,7 @@ use crate::config::keystore::{KeyProblem, identities, trusted};
 use crate::config::server::tls::Credentials;
 use crate::config::{Configuration, Protocol, ServerSettings, TlsExtras, TlsSettings};
 use crate::io::handover::Handover;
+use crate::io::records::Offered;
 use crate::io::tls::{self, Identities, ServerConfig, TicketKey, TicketKeys, Tickets};
 
 /// How often it is looked whether files have changed. What has changed is read once it stays as it is from one look to the next.
@@ -63,6 +64,8 @@ pub enum TlsError {
 pub struct Certificates {
     servers: Vec<Option<Wanted>>,
     extras: TlsExtras,
+    /// What the kernel is given the keys for.
+    kernel: Offered,
 }
 
 #[derive(Clone, Debug)]
@@ -73,19 +76,19 @@ struct Wanted {
 }
 
 impl Certificates {
-    /// Those of all servers that are started, in their order.
-    pub fn of(configuration: &Configuration) -> Certificates {
+    /// Those of all servers that are started, in their order; the kernel is given the keys of what it has `kernel` for.
+    pub fn of(configuration: &Configuration, kernel: Offered) -> Certificates {
         let wanted = |server: &ServerSettings| {
             let tls = server.tls.clone()?;
             Some(Wanted { name: server.name.clone(), protocol: server.protocol, tls })
         };
         let servers = configuration.servers.iter().filter(|server| server.enabled).map(wanted).collect();
-        Certificates { servers, extras: configuration.ringpost.tls.clone() }
+        Certificates { servers, extras: configuration.ringpost.tls.clone(), kernel }
     }
 
     /// Reads the files of all servers.
     pub fn load(&self) -> Vec<Option<Result<Arc<ServerConfig>, TlsError>>> {
-        self.servers.iter().map(|server| server.as_ref().map(|server| server.load(&self.extras))).collect()
+        self.servers.iter().map(|server| server.as_ref().map(|server| server.load(&self.extras, self.kernel))).collect()
     }
 
     /// How long tickets are good, at most; `None` where there are none.
@@ -113,7 +116,7 @@ impl Certificates {
 }
 
 impl Wanted {
-    fn load(&self, extras: &TlsExtras) -> Result<Arc<ServerConfig>, TlsError> {
+    fn load(&self, extras: &TlsExtras, kernel: Offered) -> Result<Arc<ServerConfig>, TlsError> {
         let wrong = |problem| TlsError::Key(self.name.clone(), problem);
         let mut all = identities(&self.tls.credentials).map_err(wrong)?;
         for credentials in &extras.certificates {
@@ -134,6 +137,7 @@ impl Wanted {
                 Protocol::Lmtp => "lmtp",
             },
             tickets: extras.tickets.then_some(tickets),
+            kernel,
         };
         tls::server_config(settings).map_err(|error| TlsError::Settings(self.name.clone(), error))
     }

@@ -15,6 +15,7 @@ pub mod counts;
 pub mod deadline;
 pub mod metal;
 pub mod handover;
+pub mod records;
 pub mod sim;
 pub mod strikes;
 pub mod tls;
@@ -22,6 +23,7 @@ pub mod vitals;
 pub mod wait;
 
 pub use aligned::{Aligned, Part};
+pub use records::Records;
 
 /// One core of the machine.
 pub trait Machine: Clone + 'static {
@@ -92,6 +94,11 @@ pub trait Stream: 'static {
 
     /// Says that nothing more will be sent.
     fn shutdown(&mut self);
+
+    /// How records of TLS are sealed and opened below, where this connection may be able to.
+    fn records(&mut self) -> Option<&mut dyn Records> {
+        None
+    }
 }
 
 /// Files and directories. Paths are absolute.

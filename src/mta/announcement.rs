@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::holdings::{Bound, Directories, enabled};
+use super::kernel_tls::KernelTls;
 use super::placement::Placement;
 use crate::config::{Configuration, Protocol};
 
@@ -33,13 +34,14 @@ pub fn described(configuration: &Configuration, bound: &Bound) -> Vec<Described>
     servers.collect()
 }
 
-/// Where the server listens, which CPU each shard runs on, where spool and mailboxes are, and how to send a first message.
+/// Where the server listens, which CPU each shard runs on, where spool and mailboxes are, and what else is to be known.
 pub fn announcement(
     configuration: &Configuration,
     directories: &Directories,
     servers: &[Described],
     shards: &[Started],
     placement: &Placement,
+    kernel_tls: &KernelTls,
 ) -> String {
     let mut text = format!("ringpost {} is ready\n", env!("CARGO_PKG_VERSION"));
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<8} {value}\n"));
@@ -56,6 +58,9 @@ pub fn announcement(
     line("spool", &format!("{} ({kind})", directories.spool.display()));
     line("users", &configuration.ringpost.directory.path.display().to_string());
     line("mail", &directories.mail.display().to_string());
+    if let Some(part) = kernel_tls.describe() {
+        line("TLS", &part);
+    }
     if configuration.ringpost.delivery.hold {
         line("hold", "accepted mail stays in the spool (delivery/hold in ringpost.xml)");
     }

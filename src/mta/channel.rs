@@ -12,7 +12,7 @@ use futures_lite::future::yield_now;
 use super::core::Core;
 use super::input::Input;
 use super::patience::Wait;
-use crate::io::tls::{ServerConfig, Transport};
+use crate::io::tls::{Agreed, ServerConfig, Transport};
 use crate::io::{Machine, Stream};
 use crate::smtp::server::Secured;
 use crate::smtp::server::question::Interrupt;
@@ -89,13 +89,13 @@ impl<M: Machine> Channel<M> {
 
     /// The TLS that the client speaks.
     pub fn secured(&self) -> Option<Secured> {
-        let stream = self.stream.tls()?;
-        Some(Secured { tls: stream.secured_with()?, exporter: stream.exporter(), end_point: stream.end_point() })
+        let Agreed { tls, exporter, end_point, .. } = self.stream.agreed()?;
+        Some(Secured { tls, exporter, end_point })
     }
 
     /// How its keys were agreed on, and whether that was in an earlier session.
     pub fn key_exchange(&self) -> (String, bool) {
-        self.stream.tls().map(|stream| (stream.key_exchange(), stream.is_resumed())).unwrap_or_default()
+        self.stream.agreed().map(|agreed| (agreed.key_exchange(), agreed.resumed)).unwrap_or_default()
     }
 
     /// Waits for input; only right when none is left. In a transaction that may end it goes on while the server stops.

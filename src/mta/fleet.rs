@@ -13,6 +13,7 @@ use super::directory;
 use super::error::{Error, start_error};
 use super::figures::Figures;
 use super::holdings::{Bound, Directories, Listeners};
+use super::kernel_tls::KernelTls;
 use super::names;
 use super::placement::{Placement, adopted, log_name};
 use super::report::{Report, ShardReport};
@@ -64,6 +65,8 @@ pub struct Fleet {
     pub errands: Arc<Errands>,
     /// Users, domains and the rewrite table.
     pub keeper: Arc<Keeper>,
+    /// What part the kernel has in TLS.
+    pub kernel_tls: KernelTls,
     /// How messages are seen through.
     spooler: Arc<spooler::Settings>,
     members: Vec<Member>,
@@ -140,6 +143,7 @@ impl Fleet {
             journal,
             errands: errands.clone(),
             keeper,
+            kernel_tls: common.kernel_tls.clone(),
             spooler: common.spooler.clone(),
             members,
             waiting,

@@ -23,6 +23,7 @@ pub mod gate;
 mod holdings;
 mod input;
 pub mod journey;
+mod kernel_tls;
 pub mod login;
 mod names;
 pub mod outgoing;

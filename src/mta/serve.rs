@@ -58,7 +58,7 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
             return Err(error);
         }
     };
-    let started = announcement(configuration, &directories, &servers, &shards, &placement);
+    let started = announcement(configuration, &directories, &servers, &shards, &placement, &fleet.kernel_tls);
     announce(&(started.clone() + &invitation(configuration, &servers)));
     let report = fleet.report(started);
     let status = Arc::new(move |request| report.answer(request));
@@ -67,6 +67,7 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
         let text = "accepted mail is thrown away, nobody gets any (delivery/discard in ringpost.xml)";
         fleet.journal.note(Level::Warning, now(), "discarding", &[("text", &text)]);
     }
+    fleet.kernel_tls.note(&fleet.journal);
     fleet.journal.note(Level::Info, now(), "started", &[("shards", &shards.len())]);
 
     let why = control.block_on(async {

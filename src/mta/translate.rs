@@ -9,6 +9,7 @@ use super::core::{Limit, ServerTls};
 use super::error::{Error, start_error};
 use super::gate::{Gate, PerClient};
 use super::holdings::{Listeners, enabled};
+use super::kernel_tls::KernelTls;
 use super::login::Logins;
 use super::outgoing;
 use super::pace::Timeouts;
@@ -77,6 +78,8 @@ pub struct Common<'a> {
     pub free_octets: Arc<AtomicU64>,
     /// What servers speak TLS with.
     pub certificates: Certificates,
+    /// What part the kernel has in it.
+    pub kernel_tls: KernelTls,
     /// The keys of tickets.
     pub ring: KeyRing,
     /// Who is let in by each server, over all shards.
@@ -102,7 +105,8 @@ impl<'a> Common<'a> {
         let directory = &ringpost.spool.directory;
         let octets = space::free_octets(directory).map_err(start_error("the watch over the spool's disk"))?;
         let free_octets = Arc::new(AtomicU64::new(octets));
-        let certificates = Certificates::of(configuration);
+        let kernel_tls = KernelTls::find(configuration);
+        let certificates = Certificates::of(configuration, kernel_tls.offered());
         let loaded = certificates.load().into_iter().map(Option::transpose).collect::<Result<Vec<_>, _>>()?;
         let start = |server: &ServerSettings| server.tls.as_ref().map(|tls| tls.start);
         let tls = enabled(configuration).zip(loaded);
@@ -117,6 +121,7 @@ impl<'a> Common<'a> {
             outgoing,
             host,
             certificates,
+            kernel_tls,
             ring,
             gates,
             tls,

@@ -7,6 +7,7 @@
 mod connect;
 mod disk;
 mod readiness;
+mod records;
 mod rest;
 mod ring;
 mod stream;
@@ -29,6 +30,7 @@ use glommio::io::BufferedFile;
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
 
 pub use disk::{RingDisk, RingFile};
+pub use records::{KernelTls, kernel_tls};
 pub use ring::Ring;
 pub use stream::{BoundListener, Listener, TakenConnection, TcpStream};
 

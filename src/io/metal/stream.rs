@@ -11,13 +11,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::GlommioMachine;
 use super::readiness::Readiness;
 use super::ring::Ring;
-use crate::io::Stream;
+use crate::io::{Records, Stream};
 
 /// A connection; one over a Unix socket too.
 pub struct TcpStream {
     // Before the socket: its polls end while the descriptor is still open.
-    readiness: Readiness,
-    socket: Socket,
+    pub(super) readiness: Readiness,
+    pub(super) socket: Socket,
 }
 
 impl TcpStream {
@@ -105,6 +105,10 @@ impl Stream for TcpStream {
         // A peer that is gone already is no error here.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
+
+    fn records(&mut self) -> Option<&mut dyn Records> {
+        Some(self)
+    }
 }
 
 impl Drop for TcpStream {
@@ -115,7 +119,7 @@ impl Drop for TcpStream {
 }
 
 /// A signal that came in between is no answer.
-fn retried<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn retried<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match attempt() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

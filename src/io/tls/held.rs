@@ -45,6 +45,10 @@ impl Incoming {
         self.buffer.get_mut(self.start..self.end).unwrap_or_default()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         self.fresh
     }
@@ -95,7 +99,7 @@ impl Incoming {
     }
 
     pub(super) fn release_if_empty(&mut self) {
-        if self.start == self.end {
+        if self.is_empty() {
             self.release();
         }
     }
@@ -170,6 +174,10 @@ pub(super) struct Plain {
 impl Plain {
     pub(super) fn held(&self) -> usize {
         self.octets.capacity()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.octets.is_empty()
     }
 
     pub(super) fn keep(&mut self, octets: &[u8]) {

@@ -7,12 +7,13 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{Error, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{Error, RootCertStore, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 
 use super::exporter::Exporters;
 use super::identity::Identities;
 use super::tickets::CoreTickets;
+use crate::io::records::Offered;
 use crate::mail::{CipherSuite, TlsVersion};
 
 /// How keys are agreed on, in the order of preference: first what a quantum computer will not undo (X25519MLKEM768).
@@ -38,6 +39,15 @@ pub struct TlsSettings {
     pub protocol: &'static str,
     /// How clients may resume sessions; `None`: not at all.
     pub tickets: Option<Tickets>,
+    /// What the kernel is to be given the keys for, once the handshake is done.
+    pub kernel: Offered,
+}
+
+/// How a server speaks TLS, ready for connections.
+#[derive(Debug)]
+pub struct ServerConfig {
+    pub(super) rustls: Arc<rustls::ServerConfig>,
+    pub(super) kernel: Offered,
 }
 
 /// Resumption by tickets (RFC 8446 §2.2, RFC 5077).
@@ -49,7 +59,7 @@ pub struct Tickets {
     pub lifetime: Duration,
 }
 
-/// The same for rustls.
+/// The same, ready for connections.
 pub fn server_config(settings: TlsSettings) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(provider(&settings.cipher_suites));
     let versions: Vec<&SupportedProtocolVersion> =
@@ -58,7 +68,7 @@ pub fn server_config(settings: TlsSettings) -> Result<Arc<ServerConfig>, Error> 
             .filter(|(version, _)| settings.versions.is_empty() || settings.versions.contains(version))
             .map(|(_, supported)| supported)
             .collect();
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions)?;
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions)?;
     let scope = settings.tickets.as_ref().map(|tickets| scope(tickets, settings.clients.as_deref()));
     let builder = match settings.clients {
         None => builder.with_no_client_auth(),
@@ -82,7 +92,8 @@ pub fn server_config(settings: TlsSettings) -> Result<Arc<ServerConfig>, Error> 
         config.ticketer = Arc::new(CoreTickets::new(scope, tickets.lifetime));
         config.send_tls13_tickets = 1;
     }
-    Ok(Arc::new(config))
+    config.enable_secret_extraction = !settings.kernel.is_empty();
+    Ok(Arc::new(ServerConfig { rustls: Arc::new(config), kernel: settings.kernel }))
 }
 
 /// The certificates that others may be signed by; what is none is left out.

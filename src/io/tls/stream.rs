@@ -9,21 +9,21 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rustls::ServerConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, WriteTraffic};
 
+use super::agreed::Agreed;
 use super::client::ClientTls;
 use super::end::End;
 use super::end_point::take_shown;
 use super::exporter::take_binding;
 use super::held::{HANDSHAKE, Incoming, Outgoing, Plain, RECORD};
+use super::kernel::{KernelStream, aead};
+use super::settings::ServerConfig;
 use crate::io::Stream;
+use crate::io::records::{FRAGMENT, Offered};
 use crate::mail::{CipherSuite, EndPoint, Tls, TlsVersion};
-
-/// Octets of content that are encrypted at a time (RFC 8446 §5.1).
-const FRAGMENT: usize = 16_384;
 
 /// Octets that encryption adds to a record at most, header included.
 const OVERHEAD: usize = 256;
@@ -32,7 +32,7 @@ const OVERHEAD: usize = 256;
 const UNSENT: usize = 64 * 1024;
 
 /// Reads in a row that bring nothing for the caller before others have their turn.
-const TURNS: u32 = 16;
+pub(super) const TURNS: u32 = 16;
 
 /// One end of a connection in TLS: the server's, or the client's.
 pub struct TlsStream<S, E = UnbufferedServerConnection> {
@@ -47,6 +47,18 @@ pub struct TlsStream<S, E = UnbufferedServerConnection> {
     owed: usize,
     exporter: Option<[u8; 32]>,
     end_point: Option<EndPoint>,
+    /// What the kernel may be given the keys for.
+    offered: Offered,
+    /// Content was encrypted, and nothing processed since: rustls owes the peer nothing.
+    settled: bool,
+}
+
+/// What came of giving the kernel the keys of a connection.
+pub(super) enum HandedOver<S> {
+    /// It has them.
+    Kernel(Box<KernelStream<S>>),
+    /// It does not get them; all is as it was.
+    Not(Box<TlsStream<S>>),
 }
 
 /// The client's end.
@@ -76,10 +88,39 @@ enum Progress {
 impl<S: Stream> TlsStream<S> {
     /// Over a connection on which the client is about to begin TLS, or has sent `received` of it.
     pub fn new(inner: S, config: Arc<ServerConfig>, received: &[u8]) -> io::Result<TlsStream<S>> {
-        let tls = UnbufferedServerConnection::new(config).map_err(broken)?;
+        let tls = UnbufferedServerConnection::new(config.rustls.clone()).map_err(broken)?;
         let mut incoming = Incoming::default();
         incoming.put(received)?;
-        Ok(TlsStream::over(inner, tls, incoming))
+        Ok(TlsStream { offered: config.kernel, ..TlsStream::over(inner, tls, incoming) })
+    }
+
+    /// Whether the kernel can be given the keys now. What was received must have been used, and what rustls has to say must
+    /// have been said: so it is after the first reply, when the client is waited for.
+    pub(super) fn can_be_handed_over(&self) -> bool {
+        self.settled
+            && !self.offered.is_empty()
+            && self.state == State::Open
+            && self.owed == 0
+            && self.incoming.is_empty()
+            && self.outgoing.rest().is_empty()
+            && self.plain.is_empty()
+            && !self.tls.common().wants_write()
+    }
+
+    /// Gives the kernel the keys. It is tried once; after an error the connection is gone.
+    pub(super) fn hand_over(mut self: Box<Self>) -> io::Result<HandedOver<S>> {
+        let offered = std::mem::take(&mut self.offered);
+        let aead = self.tls.common().negotiated_cipher_suite().and_then(aead);
+        let (Some(agreed), Some(aead)) = (self.agreed(), aead) else { return Ok(HandedOver::Not(self)) };
+        let prepared = offered.has(agreed.tls.version, aead)
+            && self.inner.records().is_some_and(|records| records.prepare().is_ok());
+        if !prepared {
+            return Ok(HandedOver::Not(self));
+        }
+        let TlsStream { inner, tls, mut incoming, .. } = *self;
+        incoming.release();
+        let (secrets, keys) = tls.dangerous_into_kernel_connection().map_err(broken)?;
+        Ok(HandedOver::Kernel(Box::new(KernelStream::new(inner, agreed, secrets, keys)?)))
     }
 }
 
@@ -98,7 +139,19 @@ impl<S: Stream, E: End> TlsStream<S, E> {
     fn over(inner: S, tls: E, incoming: Incoming) -> TlsStream<S, E> {
         let (outgoing, plain) = (Outgoing::default(), Plain::default());
         let state = State::Handshake;
-        TlsStream { inner, tls, incoming, outgoing, plain, state, owed: 0, exporter: None, end_point: None }
+        TlsStream {
+            inner,
+            tls,
+            incoming,
+            outgoing,
+            plain,
+            state,
+            owed: 0,
+            exporter: None,
+            end_point: None,
+            offered: Offered::default(),
+            settled: false,
+        }
     }
 
     /// Does the handshake as far as it goes. After an error nothing can be sent any more; the peer was told, if it reads.
@@ -138,24 +191,16 @@ impl<S: Stream, E: End> TlsStream<S, E> {
         Some(Tls { version, cipher })
     }
 
-    /// A secret of this connection alone, for proofs that are bound to it: tls-exporter (RFC 9266). `None` before TLS 1.3.
-    pub fn exporter(&self) -> Option<[u8; 32]> {
-        self.exporter
-    }
-
-    /// tls-server-end-point (RFC 5929 §4), where a certificate was shown whose signature names its hash.
-    pub fn end_point(&self) -> Option<EndPoint> {
-        self.end_point
-    }
-
-    /// How the keys were agreed on, by the group's name.
-    pub fn key_exchange(&self) -> String {
-        self.tls.common().negotiated_key_exchange_group().map_or(String::new(), |group| format!("{:?}", group.name()))
-    }
-
-    /// Whether an earlier session was resumed.
-    pub fn is_resumed(&self) -> bool {
-        self.tls.common().handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    /// What both ends have agreed on, once the handshake is done.
+    pub fn agreed(&self) -> Option<Agreed> {
+        let common = self.tls.common();
+        Some(Agreed {
+            tls: self.secured_with()?,
+            exporter: self.exporter,
+            end_point: self.end_point,
+            resumed: common.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            group: common.negotiated_key_exchange_group().map(|group| group.name()),
+        })
     }
 
     /// Octets held for this connection beside what TLS itself needs.
@@ -175,6 +220,7 @@ impl<S: Stream, E: End> TlsStream<S, E> {
     }
 
     fn try_process(&mut self, to: &mut [u8]) -> io::Result<Progress> {
+        self.settled = false;
         loop {
             let status = self.tls.process(self.incoming.unused());
             let mut used = status.discard;
@@ -271,6 +317,7 @@ impl<S: Stream, E: End> TlsStream<S, E> {
             }
             self.incoming.consume(used);
             if written {
+                self.settled = true;
                 self.incoming.release_if_empty();
                 return Ok(());
             }
@@ -436,10 +483,10 @@ fn broken(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-fn truncated() -> io::Error {
+pub(super) fn truncated() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "closed without close_notify")
 }
 
-fn not_connected<T>() -> Poll<io::Result<T>> {
+pub(super) fn not_connected<T>() -> Poll<io::Result<T>> {
     Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
 }

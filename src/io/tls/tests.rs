@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ServerConfig};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::*;
 use crate::io::Stream;
+use crate::io::records::Offered;
 use crate::mail::TlsVersion;
 
 mod client;
+mod kernel;
 
 /// One direction of a pipe.
 #[derive(Clone, Default)]
@@ -53,8 +55,8 @@ impl Stream for Wire {
     fn shutdown(&mut self) {}
 }
 
-struct Pair {
-    server: TlsStream<Wire>,
+struct Pair<T = TlsStream<Wire>> {
+    server: T,
     client: ClientConnection,
     from_client: Pipe,
     to_client: Pipe,
@@ -78,6 +80,7 @@ fn settings(default: &Identity, others: &[Identity]) -> TlsSettings {
         clients: None,
         protocol: "smtp",
         tickets: Some(Tickets { server: "test".into(), lifetime: Duration::from_secs(3600) }),
+        kernel: Offered::default(),
     }
 }
 
@@ -109,19 +112,6 @@ impl Pair {
         Pair { server, client, from_client, to_client, ended, heard: Vec::new() }
     }
 
-    /// Brings everything that the client has to send on its way, and what the server sent to it.
-    fn exchange(&mut self) -> Result<(), rustls::Error> {
-        while self.client.wants_write() {
-            self.client.write_tls(&mut *self.from_client.0.borrow_mut()).unwrap();
-        }
-        while !self.to_client.0.borrow().is_empty() {
-            self.client.read_tls(&mut *self.to_client.0.borrow_mut()).unwrap();
-            self.client.process_new_packets()?;
-            let _ = self.client.reader().read_to_end(&mut self.heard);
-        }
-        Ok(())
-    }
-
     fn shake_hands(&mut self) -> io::Result<()> {
         let mut context = Context::from_waker(Waker::noop());
         for _ in 0..10_000 {
@@ -136,6 +126,21 @@ impl Pair {
             }
         }
         Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl<T: Stream> Pair<T> {
+    /// Brings everything that the client has to send on its way, and what the server sent to it.
+    fn exchange(&mut self) -> Result<(), rustls::Error> {
+        while self.client.wants_write() {
+            self.client.write_tls(&mut *self.from_client.0.borrow_mut()).unwrap();
+        }
+        while !self.to_client.0.borrow().is_empty() {
+            self.client.read_tls(&mut *self.to_client.0.borrow_mut()).unwrap();
+            self.client.process_new_packets()?;
+            let _ = self.client.reader().read_to_end(&mut self.heard);
+        }
+        Ok(())
     }
 
     /// Reads until there is nothing, by buffers of so many octets.
@@ -189,10 +194,10 @@ fn both_versions_are_spoken_and_told_of() {
         let tls = pair.server.secured_with().unwrap();
         assert_eq!((tls.version, tls.cipher.name()), (version, suite));
         let group = if version == TlsVersion::Tls13 { "X25519MLKEM768" } else { "X25519" };
-        assert_eq!(pair.server.key_exchange(), group);
+        assert_eq!(pair.server.agreed().unwrap().key_exchange(), group);
         let binding = pair.client.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
         let expected = (version == TlsVersion::Tls13).then_some(binding);
-        assert_eq!(pair.server.exporter(), expected, "tls-exporter is what the other end says");
+        assert_eq!(pair.server.agreed().unwrap().exporter, expected, "tls-exporter is what the other end says");
         pair.client.writer().write_all(b"EHLO client\r\n").unwrap();
         assert_eq!(pair.read(100).unwrap(), (b"EHLO client\r\n".to_vec(), false));
         pair.write(b"250 OK\r\n");
@@ -210,7 +215,7 @@ fn the_exporter_of_the_other_hash_too() {
     let mut pair = Pair::new(server, config, "mx.example.org", 1000, 1000);
     pair.shake_hands().unwrap();
     let binding = pair.client.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).unwrap();
-    assert_eq!(pair.server.exporter(), Some(binding));
+    assert_eq!(pair.server.agreed().unwrap().exporter, Some(binding));
 }
 
 #[test]
@@ -304,9 +309,10 @@ fn tickets_resume_sessions_and_can_be_switched_off() {
             pair.shake_hands().unwrap();
             pair.client.writer().write_all(b"x").unwrap();
             pair.read(9).unwrap();
+            let agreed = pair.server.agreed().unwrap();
             (
-                pair.server.is_resumed(),
-                pair.server.exporter()
+                agreed.resumed,
+                agreed.exporter
                     == pair.client.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok(),
             )
         };

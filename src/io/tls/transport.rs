@@ -4,9 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::ServerConfig;
-
-use super::{ClientStream, ClientTls, TlsStream};
+use super::stream::HandedOver;
+use super::{Agreed, ClientStream, ClientTls, KernelStream, ServerConfig, TlsStream};
 use crate::io::Stream;
 use crate::mail::Tls;
 
@@ -16,9 +15,11 @@ pub enum Transport<S> {
     Plain(S),
     /// In TLS, or on the way there: we are the server.
     Tls(Box<TlsStream<S>>),
-    /// The same: we are the client.
+    /// In TLS, as the server, with a handshake that is done and the kernel to seal and open the records.
+    Kernel(Box<KernelStream<S>>),
+    /// In TLS, or on the way there: we are the client.
     Client(Box<ClientStream<S>>),
-    /// Gone: TLS could not even be begun.
+    /// Gone: TLS could not even be begun, or not be handed over.
     Gone,
 }
 
@@ -55,10 +56,11 @@ impl<S: Stream> Transport<S> {
         }
     }
 
-    /// The TLS of the server's end, where there is some.
-    pub fn tls(&self) -> Option<&TlsStream<S>> {
+    /// What was agreed on, where we are the server of some TLS.
+    pub fn agreed(&self) -> Option<Agreed> {
         match self {
-            Transport::Tls(stream) => Some(stream),
+            Transport::Tls(stream) => stream.agreed(),
+            Transport::Kernel(stream) => Some(stream.agreed()),
             _ => None,
         }
     }
@@ -67,17 +69,34 @@ impl<S: Stream> Transport<S> {
     pub fn secured_with(&self) -> Option<Tls> {
         match self {
             Transport::Tls(stream) => stream.secured_with(),
+            Transport::Kernel(stream) => Some(stream.agreed().tls),
             Transport::Client(stream) => stream.secured_with(),
             Transport::Plain(_) | Transport::Gone => None,
         }
+    }
+
+    /// Gives the kernel the keys of a connection in TLS.
+    fn hand_over(&mut self) -> io::Result<()> {
+        *self = match std::mem::replace(self, Transport::Gone) {
+            Transport::Tls(stream) => match stream.hand_over()? {
+                HandedOver::Kernel(stream) => Transport::Kernel(stream),
+                HandedOver::Not(stream) => Transport::Tls(stream),
+            },
+            other => other,
+        };
+        Ok(())
     }
 }
 
 impl<S: Stream> Stream for Transport<S> {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if matches!(self, Transport::Tls(stream) if stream.can_be_handed_over()) {
+            self.hand_over()?;
+        }
         match self {
             Transport::Plain(stream) => stream.poll_read(context, buffer),
             Transport::Tls(stream) => stream.poll_read(context, buffer),
+            Transport::Kernel(stream) => stream.poll_read(context, buffer),
             Transport::Client(stream) => stream.poll_read(context, buffer),
             Transport::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -87,6 +106,7 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(stream) => stream.read_now(buffer),
             Transport::Tls(stream) => stream.read_now(buffer),
+            Transport::Kernel(stream) => stream.read_now(buffer),
             Transport::Client(stream) => stream.read_now(buffer),
             Transport::Gone => 0,
         }
@@ -96,6 +116,7 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(stream) => stream.poll_write(context, buffer),
             Transport::Tls(stream) => stream.poll_write(context, buffer),
+            Transport::Kernel(stream) => stream.poll_write(context, buffer),
             Transport::Client(stream) => stream.poll_write(context, buffer),
             Transport::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -105,6 +126,7 @@ impl<S: Stream> Stream for Transport<S> {
         match self {
             Transport::Plain(stream) => stream.shutdown(),
             Transport::Tls(stream) => stream.shutdown(),
+            Transport::Kernel(stream) => stream.shutdown(),
             Transport::Client(stream) => stream.shutdown(),
             Transport::Gone => {}
         }

@@ -94,7 +94,7 @@ fn a_client_speaks_both_versions() {
         assert_eq!(bring(&mut ends.client, &mut ends.server, b"EHLO client\r\n", 100), b"EHLO client\r\n");
         assert_eq!(bring(&mut ends.server, &mut ends.client, b"250 OK\r\n", 100), b"250 OK\r\n");
         assert_eq!((ends.client.held(), ends.server.held()), (0, 0), "between records nothing is held");
-        assert!(!ends.client.is_resumed() && !ends.server.is_resumed());
+        assert!([ends.client.agreed(), ends.server.agreed()].iter().all(|agreed| agreed.is_some_and(|it| !it.resumed)));
         ends.client.shutdown();
         let mut context = Context::from_waker(Waker::noop());
         let ended = ends.server.poll_read(&mut context, &mut [0; 9]);
