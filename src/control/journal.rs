@@ -107,6 +107,16 @@ pub enum Value<'a> {
     Id(u64),
 }
 
+impl Display for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::Text(text) => String::from_utf8_lossy(text).fmt(f),
+            Value::Number(number) => number.fmt(f),
+            Value::Id(id) => MessageId(*id).fmt(f),
+        }
+    }
+}
+
 /// An event that is being noted. Numbers and names go to the log as they are, and become text on its thread.
 pub struct Note<'a>(&'a mut Vec<u8>);
 

@@ -206,10 +206,11 @@ impl Here {
         let events = &mut self.running.as_mut().expect("it was started").events;
         let mut told = Vec::new();
         while let Some(event) = events.take() {
-            if names.contains(&&*event.name) {
-                let all: Vec<(String, String)> =
-                    event.fields.map(|(key, value)| (key.to_string(), value.to_string())).collect();
-                let field = |name: &&str| all.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+            if names.iter().any(|name| name.as_bytes() == event.name) {
+                let field = |name: &&str| {
+                    let found = event.fields.into_iter().find(|(key, _)| *key == name.as_bytes());
+                    found.map(|(_, value)| value.to_string())
+                };
                 told.push(fields.iter().filter_map(field).collect::<Vec<_>>().join(" | "));
             }
         }

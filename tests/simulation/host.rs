@@ -239,7 +239,7 @@ impl Host {
         let events = &mut self.running.as_mut().expect("the host was started").events;
         let mut names = Vec::new();
         while let Some(event) = events.take() {
-            names.push(event.name.into_owned());
+            names.push(String::from_utf8_lossy(event.name).into_owned());
         }
         names
     }
