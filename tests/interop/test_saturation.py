@@ -16,8 +16,8 @@ from server import LOADTEST, PATIENCE, wait_until
 
 SECONDS = int(os.environ.get("INTEROP_SECONDS", "8"))
 
-# Messages that fall due a second: far more than go.
-RATE = int(os.environ.get("INTEROP_RATE", "1500"))
+# Messages that fall due a second: far more than go, into a Maildir and to the next hop.
+RATES = {gone: int(os.environ.get("INTEROP_RATE", rate)) for gone, rate in {"delivered": "4000", "sent": "1500"}.items()}
 
 # Resident MiB at most, at any moment.
 MOST = 256
@@ -45,7 +45,7 @@ class SaturationTest(RelayTest):
     def saturate(self, server, recipient, gone):
         """Loads it, looks at it all the while, and prints what was seen; the ledger."""
         ledger, figures = server.home / "ledger", server.home / "figures.json"
-        command = [LOADTEST, "source", "--to", "{}:{}".format(*server.smtp), "--sessions", "100", "--quiet", "--rate", RATE]
+        command = [LOADTEST, "source", "--to", "{}:{}".format(*server.smtp), "--sessions", "100", "--quiet", "--rate", RATES[gone]]
         command += ["--from", "you@localhost", "--recipient", recipient, "--duration", SECONDS, "--ledger", ledger, "--json", figures]
         source = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL)
         self.addCleanup(source.wait)
@@ -95,7 +95,7 @@ class SaturationTest(RelayTest):
     def tell(self, gone, seen, report, server):
         """Prints both rates over the parts."""
         due = report["phases_ms"]["due_to_250"]
-        print(f"\n{RATE} fall due a second for {SECONDS} s; from due to 250: median {due['p50']:.1f} ms, p99 {due['p99']:.1f} ms")
+        print(f"\n{RATES[gone]} fall due a second for {SECONDS} s; from due to 250: median {due['p50']:.1f} ms, p99 {due['p99']:.1f} ms")
         for (at, taken, left), (then, more_taken, more_left) in zip(seen, seen[1:]):
             rates = (more_taken - taken) / (then - at), (more_left - left) / (then - at)
             print(f"  until {then:5.1f} s: {rates[0]:6.0f} taken a second, {rates[1]:6.0f} {gone}; {more_taken - more_left} wait")
