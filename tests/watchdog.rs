@@ -240,3 +240,39 @@ fn come_to_an_end(sleeps: Sleeps) {
     bench.end();
     assert_eq!(neglected, 0, "a core slept on its work for more than {GAP} ms and was not poked");
 }
+
+/// Pokes of a core in this time that are few: it takes five to come to rest, while the machine is busy a few more.
+const QUIET: Duration = Duration::from_secs(3);
+const FEW: u64 = 50;
+
+/// Neither the pulse of a core nor the poke itself is work, or thousands of idle connections cost what a busy server does.
+#[test]
+fn a_core_with_nothing_but_idle_connections_is_left_in_peace() {
+    let (vitals, stop) = (Arc::new(Vitals::default()), Arc::new(AtomicBool::new(false)));
+    let pulses = Arc::new(AtomicU64::new(0));
+    let setup = CoreSetup {
+        name: "shard-0".into(),
+        cpu: 0,
+        delivery_share: 25,
+        doorbell: Arc::new(Doorbell::new(false).expect("an eventfd")),
+        vitals: vitals.clone(),
+        free_octets: Arc::default(),
+        sleeps: Sleeps::InOwnRing,
+    };
+    let (signs, stopped, counted) = (vitals.clone(), stop.clone(), pulses.clone());
+    let core = GlommioMachine::start(setup, move |machine| async move {
+        signs.connected();
+        while !stopped.load(Ordering::Relaxed) {
+            machine.sleep(Duration::from_millis(100)).await;
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .expect("a core");
+    let watchdog = Watchdog::start(vec![Watched::new(vitals.clone(), &core)], |_| ()).expect("a watchdog");
+    std::thread::sleep(QUIET);
+    let (pokes, pulses) = (vitals.pokes(), pulses.load(Ordering::Relaxed));
+    stop.store(true, Ordering::Relaxed);
+    watchdog.stop();
+    core.join().expect("no panic").expect("a core");
+    assert!(pulses > 0 && (1..FEW).contains(&pokes), "{pokes} pokes, {pulses} pulses");
+}

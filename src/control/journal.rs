@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::mail::octets::append;
+use crate::mail::octets::{append, append_number};
 use crate::mail::{MessageId, SessionId};
 
 /// Octets of a core's ring.
@@ -107,12 +107,13 @@ pub enum Value<'a> {
     Id(u64),
 }
 
-impl Display for Value<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Value<'_> {
+    /// Appends the value as it shows itself.
+    pub fn write(self, to: &mut Vec<u8>) {
         match self {
-            Value::Text(text) => String::from_utf8_lossy(text).fmt(f),
-            Value::Number(number) => number.fmt(f),
-            Value::Id(id) => MessageId(*id).fmt(f),
+            Value::Text(text) => to.extend_from_slice(text),
+            Value::Number(number) => append_number(number, to),
+            Value::Id(id) => MessageId(id).write(to),
         }
     }
 }

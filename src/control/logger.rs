@@ -7,9 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::journal::{Event, Level, Reader, Value};
-use crate::mail::MessageId;
 use crate::mail::date::Date;
-use crate::mail::octets::{Octets, append, append_number};
+use crate::mail::octets::{Octets, append};
 
 /// How long events wait for company before they are written: where few come for long, and where many do. A thread that writes many
 /// at once holds up the core that it happens to run on, and all of its sessions.
@@ -149,15 +148,6 @@ impl Line<'_> {
     }
 }
 
-/// Appends the value as it shows itself.
-fn show(value: Value<'_>, line: &mut Vec<u8>) {
-    match value {
-        Value::Text(text) => line.extend_from_slice(text),
-        Value::Number(number) => append_number(number, line),
-        Value::Id(id) => MessageId(id).write(line),
-    }
-}
-
 /// Appends the value, in quotes where it could not be told from what is around it.
 fn text_value(value: Value<'_>, line: &mut Vec<u8>) {
     match value {
@@ -169,7 +159,7 @@ fn text_value(value: Value<'_>, line: &mut Vec<u8>) {
                 false => line.extend_from_slice(text.as_bytes()),
             }
         }
-        plain => show(plain, line),
+        plain => plain.write(line),
     }
 }
 
@@ -186,7 +176,7 @@ fn json_value(value: Value<'_>, line: &mut Vec<u8>) {
         Value::Text(text) => json_text(&String::from_utf8_lossy(text), &mut Octets(line)),
         number => {
             line.push(b'"');
-            show(number, line);
+            number.write(line);
             line.push(b'"');
         }
     }

@@ -209,7 +209,11 @@ impl Here {
             if names.iter().any(|name| name.as_bytes() == event.name) {
                 let field = |name: &&str| {
                     let found = event.fields.into_iter().find(|(key, _)| *key == name.as_bytes());
-                    found.map(|(_, value)| value.to_string())
+                    found.map(|(_, value)| {
+                        let mut text = Vec::new();
+                        value.write(&mut text);
+                        String::from_utf8_lossy(&text).into_owned()
+                    })
                 };
                 told.push(fields.iter().filter_map(field).collect::<Vec<_>>().join(" | "));
             }

@@ -121,8 +121,7 @@ impl Ring {
             made => made?,
         };
         uring.submitter().register_eventfd(event.as_raw_fd())?;
-        // Before Linux 5.15 there is no such bound to set.
-        let _ = uring.submitter().register_iowq_max_workers(&mut [WORKERS, 0]);
+        uring.submitter().register_iowq_max_workers(&mut [WORKERS, 0])?;
         let (operations, polls) = (RefCell::default(), RefCell::default());
         let (attended, taken_in) = Default::default();
         Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations, polls, vitals, attended, taken_in })))
