@@ -2,11 +2,11 @@
 //!
 //! While one batch is on its way to the disk the next one gathers; a lone record never waits for company, because a batch
 //! leaves as soon as the one before it has come to its end. One batch is in flight at a time, so what a crash can tear is only
-//! ever the last thing written. A segment begins with a write of its header alone: what an earlier incarnation left there is
-//! never touched before it is known to be old.
+//! ever the last thing written. A segment begins with a write of its header alone, beside the last batch of the one before: what
+//! an earlier incarnation left there is never touched before it is known to be old.
 
 use super::record::{Draft, Key, Kind, RECORD_MAX};
-use super::segment::{Before, SEGMENT_HEADER, SegmentHeader, encode_header};
+use super::segment::{Before, SEGMENT_HEADER, SegmentHeader};
 use crate::io::aligned::blocks;
 use crate::io::wait::Latch;
 use crate::io::{Aligned, Part};
@@ -67,11 +67,10 @@ pub struct GroupCommit {
     key: Key,
     segment_octets: usize,
     epoch: u64,
-    /// Octets of the segment before the current one, if it was written by this run.
-    sealed: usize,
-    /// The newest id of all records so far, and what was known when the current segment was begun; not known at first, perhaps.
+    /// The newest id of all records so far; not known at first, perhaps.
     newest: Option<MessageId>,
-    before: Option<Before>,
+    /// The current segment's header is on stable storage, or lost.
+    headed: bool,
     /// Octets of the current segment that are written or belong to a batch that has left.
     written: usize,
     /// The gathering batch: its octets, and how many of the buffer's are among them.
@@ -97,9 +96,8 @@ impl GroupCommit {
             key,
             segment_octets,
             epoch: 0,
-            sealed: 0,
             newest: None,
-            before: None,
+            headed: false,
             written: segment_octets,
             buffer: buffer(),
             gathered: 0,
@@ -134,18 +132,24 @@ impl GroupCommit {
     }
 
     /// Goes on in a fresh segment, as incarnation `epoch`; `oldest` is the oldest one in which anything is needed. Only right when
-    /// nothing is gathered.
-    pub fn begin_segment(&mut self, epoch: u64, oldest: u64) {
+    /// nothing is gathered. The header is to be written and synced at once: nothing leaves for the segment before
+    /// [`GroupCommit::header_ended`].
+    pub fn begin_segment(&mut self, epoch: u64, oldest: u64) -> SegmentHeader {
         debug_assert_eq!(self.gathered, 0);
-        self.sealed = if self.epoch + 1 == epoch && self.epoch > 0 { self.written } else { 0 };
-        self.epoch = epoch;
-        self.before = self.newest.map(|newest| Before { newest, oldest });
-        self.written = 0;
+        let sealed = if self.epoch + 1 == epoch && self.epoch > 0 { self.written as u32 } else { 0 };
+        let before = self.newest.map(|newest| Before { newest, oldest });
+        (self.epoch, self.headed, self.written) = (epoch, false, SEGMENT_HEADER);
+        SegmentHeader { epoch, sealed, key: self.key, before }
+    }
+
+    /// The header of the current segment has been written, or could not be.
+    pub fn header_ended(&mut self) {
+        self.headed = true;
     }
 
     /// Puts a record into the gathering batch.
     pub fn place(&mut self, draft: &Draft, kind: Kind) -> Result<Placed, Unplaced> {
-        let batch = self.written.max(SEGMENT_HEADER);
+        let batch = self.written;
         // A record with pieces begins at a fresh block, so that they do.
         let apart = draft.has_pieces();
         let begin = if apart { blocks(self.gathered) } else { self.gathered };
@@ -194,16 +198,12 @@ impl GroupCommit {
         (self.in_buffer, self.gathered) = (end, blocks(self.gathered));
     }
 
-    /// The gathered batch, if there is one and none is in flight; a new one begins to gather. Where it is the first of its
-    /// segment, the segment's header comes before it, as a batch without records.
+    /// The gathered batch, if there is one, none is in flight, and its segment has its header; a new one begins to gather.
     pub fn leave(&mut self) -> Option<Write> {
-        if self.gathered == 0 {
+        if self.gathered == 0 || !self.headed {
             return None;
         }
         let next = self.spare.take()?;
-        if self.written == 0 {
-            return Some(self.write_header(next));
-        }
         self.fill_block();
         if self.in_buffer > self.part {
             self.parts.push(Part::Buffer(self.part..self.in_buffer));
@@ -229,15 +229,6 @@ impl GroupCommit {
         })
     }
 
-    fn write_header(&mut self, mut buffer: Aligned) -> Write {
-        let header =
-            SegmentHeader { epoch: self.epoch, sealed: self.sealed as u32, key: self.key, before: self.before };
-        encode_header(header, &mut buffer);
-        self.written = SEGMENT_HEADER;
-        let ending = Latch::default();
-        Write { epoch: self.epoch, offset: 0, buffer, range: 0..SEGMENT_HEADER, rest: Vec::new(), records: 0, ending }
-    }
-
     /// The ending of the last record placed so far, if one was ever placed.
     pub fn last(&self) -> Option<Latch<Ending>> {
         if self.gathered > 0 { Some(self.ending.clone()) } else { self.left.clone() }
@@ -255,7 +246,6 @@ mod tests {
     use crate::io::aligned::BLOCK;
     use crate::spool::outcome::{Outcome, OutcomeResult};
     use crate::spool::record::{ALIGNMENT, Header};
-    use crate::spool::segment::decode_header;
 
     const KEY: Key = Key(0x0123_4567_89AB_CDEF);
 
@@ -271,15 +261,12 @@ mod tests {
     fn a_lone_record_leaves_at_once_and_the_next_ones_gather_behind_it() {
         let mut group = GroupCommit::new(KEY, 64 * BLOCK);
         assert_eq!(group.place(&draft(1, 10), Kind::Outcomes).err(), Some(Unplaced::NeedsSegment));
-        group.begin_segment(5, 5);
+        let header = group.begin_segment(5, 5);
+        assert_eq!(header, SegmentHeader { epoch: 5, sealed: 0, key: KEY, before: None });
         let first = group.place(&draft(1, 10), Kind::Outcomes).expect("a place");
         assert_eq!((first.epoch, first.offset as usize), (5, SEGMENT_HEADER));
-        let write = group.leave().expect("the header");
-        assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, 0, 0..BLOCK, 0));
-        let header = decode_header(&write.buffer[..BLOCK]);
-        assert_eq!(header, Some(SegmentHeader { epoch: 5, sealed: 0, key: KEY, before: None }));
-        assert!(group.leave().is_none(), "one batch in flight");
-        group.returned(write.buffer);
+        assert!(group.leave().is_none(), "the header comes first");
+        group.header_ended();
         let write = group.leave().expect("a batch");
         assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, BLOCK as u64, 0..BLOCK, 1));
 
@@ -296,27 +283,27 @@ mod tests {
         assert_eq!((header.id, header.epoch, header.batch as usize), (MessageId(3), 5, 2 * BLOCK));
         assert!(group.leave().is_none(), "nothing gathered");
 
-        group.returned(write.buffer);
-        group.begin_segment(6, 5);
-        group.place(&draft(4, 10), Kind::Outcomes).expect("a place");
-        let write = group.leave().expect("the header");
-        let header = decode_header(&write.buffer[..BLOCK]);
+        let header = group.begin_segment(6, 5);
         assert_eq!(
             header,
-            Some(SegmentHeader { epoch: 6, sealed: 3 * BLOCK as u32, key: KEY, before: None }),
-            "what was written before is sealed"
+            SegmentHeader { epoch: 6, sealed: 3 * BLOCK as u32, key: KEY, before: None },
+            "what was written before is sealed, the batch in flight included"
         );
+        group.place(&draft(4, 10), Kind::Outcomes).expect("a place");
+        group.header_ended();
+        assert!(group.leave().is_none(), "the batch of the segment before is in flight");
+        group.returned(write.buffer);
+        let write = group.leave().expect("a batch");
+        assert_eq!((write.epoch, write.offset as usize, write.records), (6, SEGMENT_HEADER, 1));
     }
 
     #[test]
     fn a_segment_says_what_is_the_newest_id_of_all_before_it() {
         let mut group = GroupCommit::new(KEY, 64 * BLOCK);
         let header = |group: &mut GroupCommit, epoch, id| {
-            group.begin_segment(epoch, 1);
+            let header = group.begin_segment(epoch, 1);
+            group.header_ended();
             group.place(&draft(id, 10), Kind::Outcomes).expect("a place");
-            let write = group.leave().expect("the header");
-            let header = decode_header(&write.buffer[..BLOCK]).expect("it is whole");
-            group.returned(write.buffer);
             let write = group.leave().expect("the record");
             group.returned(write.buffer);
             header.before.map(|before| before.newest)
@@ -343,6 +330,7 @@ mod tests {
                         epoch += 1;
                         end = 0;
                         group.begin_segment(epoch, 1);
+                        group.header_ended();
                     }
                     Err(Unplaced::Later) => {
                         let write = group.leave().expect("a full batch can leave");

@@ -10,7 +10,7 @@ use futures_lite::future::yield_now;
 use super::log::LogEvent;
 use super::open::{Trouble, make_directory};
 use super::record::Extent;
-use super::recovery::{Found, Recovery, Scan, Survivor};
+use super::recovery::{Found, Recovery, Survivor};
 use super::segment::path;
 use super::store::Spool;
 use crate::io::aligned::{Aligned, blocks};
@@ -31,7 +31,7 @@ pub(super) struct Unread {
     pub slot: u32,
     /// Its size.
     pub octets: u64,
-    /// Octets of it that were on stable storage when the next one was begun, as that says.
+    /// Octets of it that were written before the first batch of the next one, as that says.
     pub sealed: u32,
 }
 
@@ -97,7 +97,7 @@ impl<M: Machine> Left<M> {
     /// Reads the newest segment that is left; false where none is.
     pub(super) async fn read_next(&mut self) -> bool {
         let Some(segment) = self.unread.pop() else { return false };
-        let mut scan = Scan::new(segment.epoch, segment.sealed);
+        let mut scan = self.recovery.scan(segment.epoch, segment.sealed);
         match self.read_all(&segment).await {
             Ok(octets) => {
                 while scan.step(&mut self.recovery, &octets, PIECE) {

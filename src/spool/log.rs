@@ -1,8 +1,8 @@
 //! One core's log on disk: segments, the batches that go into them, and what keeps a segment from being recycled.
 //!
-//! **Invariants.** A record is placed before its batch leaves; a batch leaves only when the one before it has ended; after a
-//! batch was lost nothing is written any more until the next start. Segments are recycled oldest first and used again, or
-//! removed, in that order, so that no outcome disappears before the message it belongs to.
+//! **Invariants.** A record is placed before its batch leaves; a batch leaves only when the one before it and its segment's header
+//! have ended; after one of these was lost nothing is written any more until the next start. Segments are recycled oldest first and
+//! used again, or removed, in that order, so that no outcome disappears before the message it belongs to.
 
 mod placing;
 mod preparing;
@@ -122,8 +122,9 @@ struct State<M: Machine> {
     /// Batches that have ended, now and at the last pulse.
     batches: Cell<u64>,
     batches_seen: Cell<u64>,
-    /// When the batch in flight left, and the longest one since the figures were begun anew.
+    /// When the batch in flight left, when the header on its way did, and the longest of either since the figures were begun anew.
     writing_since: Cell<Option<Duration>>,
+    heading_since: Cell<Option<Duration>>,
     slowest: Cell<Duration>,
     slowest_from: Cell<Duration>,
     /// When the operator was last told that the disk is slow.
@@ -226,6 +227,7 @@ impl<M: Machine> Log<M> {
             batches: Cell::new(0),
             batches_seen: Cell::new(0),
             writing_since: Cell::new(None),
+            heading_since: Cell::new(None),
             slowest: Cell::default(),
             slowest_from: Cell::default(),
             told_slow: Cell::new(None),
@@ -288,10 +290,9 @@ impl<M: Machine> Log<M> {
     /// How it is.
     pub fn figures(&self) -> Figures {
         let usage = self.usage();
-        let slowest =
-            self.0.slowest.get().max(
-                self.0.writing_since.get().map_or(Duration::ZERO, |since| self.0.machine.now().saturating_sub(since)),
-            );
+        let under_way = [self.0.writing_since.get(), self.0.heading_since.get()].into_iter().flatten().min();
+        let so_far = under_way.map_or(Duration::ZERO, |since| self.0.machine.now().saturating_sub(since));
+        let slowest = self.0.slowest.get().max(so_far);
         Figures {
             segments: self.0.in_use.borrow().len() as u64,
             free: usage.free,

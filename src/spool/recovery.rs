@@ -3,7 +3,7 @@
 //! Total: any octets at all lead to a result. A record is believed if its header, its checksum and its segment's incarnation
 //! agree; a message if all of its content is there. What is neither a whole record nor blank nor left over from an earlier
 //! incarnation is damage and is set aside, if it was on stable storage once: a record behind it was written with a later batch,
-//! or the next segment says so. Else it is what a crash left of the last batch, which nobody was told of.
+//! or the next segment says so and has a record itself, which was written when all before it had ended. Else it is what a crash left of the last batch, which nobody was told of.
 //!
 //! Segments are read from the newest to the oldest, and in each the records from the last to the first. So what became of a
 //! message is known before the message is met: as soon as it is, it can go on, while older segments are still to be read.
@@ -64,13 +64,15 @@ pub struct Recovery {
     seen: HashSet<Extent>,
     records: u64,
     newest: Option<MessageId>,
+    /// The incarnation that was read last, if no whole record of it was there.
+    blank: Option<u64>,
 }
 
 impl Recovery {
     /// Of the log with this key, of which nothing is read yet.
     pub fn new(key: Key) -> Recovery {
-        let (known, met, incomplete, wanted, seen, records, newest) = Default::default();
-        Recovery { key, known, met, incomplete, wanted, seen, records, newest }
+        let (known, met, incomplete, wanted, seen, records, newest, blank) = Default::default();
+        Recovery { key, known, met, incomplete, wanted, seen, records, newest, blank }
     }
 
     /// Whole records seen.
@@ -83,9 +85,15 @@ impl Recovery {
         self.newest
     }
 
-    /// Reads one segment in one go; see [`Scan`].
+    /// Begins to read the segment of an incarnation. The header of the next one says that `sealed` octets of it were written before
+    /// that one's first batch; where there is no such batch, the last of them may have been lost on their way.
+    pub fn scan(&self, epoch: u64, sealed: u32) -> Scan {
+        Scan::new(epoch, if self.blank == Some(epoch + 1) { 0 } else { sealed })
+    }
+
+    /// Reads one segment in one go; see [`Recovery::scan`].
     pub fn read_segment(&mut self, epoch: u64, octets: &[u8], sealed: u32) -> Found {
-        let mut scan = Scan::new(epoch, sealed);
+        let mut scan = self.scan(epoch, sealed);
         while scan.step(self, octets, usize::MAX) {}
         self.end_segment(scan)
     }
@@ -93,6 +101,7 @@ impl Recovery {
     /// Says what was found with a segment that was read to its end: with it, or with it at last.
     pub fn end_segment(&mut self, scan: Scan) -> Found {
         let epoch = scan.epoch();
+        self.blank = scan.is_blank().then_some(epoch);
         let mut found = Found { damage: scan.into_damage(), ..Found::default() };
         for survivor in std::mem::take(&mut self.incomplete) {
             let missing = survivor.chunks.iter().filter(|extent| !self.seen.contains(extent));

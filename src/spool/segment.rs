@@ -16,8 +16,8 @@ const MAGIC: &[u8; 8] = b"RINGSEG1";
 pub struct SegmentHeader {
     /// Which incarnation it is.
     pub epoch: u64,
-    /// Octets of the incarnation before this one that were on stable storage when this one began; 0 where it was written by
-    /// an earlier run, so that its end is not known.
+    /// Octets of the incarnation before this one that are on stable storage if any record of this one is: the last of them may
+    /// have been on their way when this one began. 0 where an earlier run wrote them, so that their end is not known.
     pub sealed: u32,
     /// The log's secret.
     pub key: Key,

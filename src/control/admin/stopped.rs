@@ -15,7 +15,7 @@ use crate::spool::outcome::{Outcome, OutcomeResult};
 use crate::spool::queue::Entry;
 use crate::spool::record::{Draft, Extent, Header, Key, Kind, Message};
 use crate::spool::recovery::{Recovery, Survivor, incarnation};
-use crate::spool::segment::{self, SEGMENT_HEADER, SegmentHeader, decode_header};
+use crate::spool::segment::{self, SEGMENT_HEADER, SegmentHeader, decode_header, encode_header};
 
 /// Messages that are shown at a time.
 const PAGE: usize = 64;
@@ -191,7 +191,10 @@ impl Log {
             let mut group = GroupCommit::new(self.key, CHANGES);
             let mut octets = Vec::new();
             group.know_newest(self.newest.unwrap_or(MessageId(0)));
-            group.begin_segment(self.next_epoch, self.segments.keys().next().copied().unwrap_or(1));
+            let header = group.begin_segment(self.next_epoch, self.segments.keys().next().copied().unwrap_or(1));
+            octets.resize(SEGMENT_HEADER, 0);
+            encode_header(header, &mut octets);
+            group.header_ended();
             while let Some((draft, kind)) = changes.peek() {
                 match group.place(draft, *kind) {
                     Ok(_) => drop(changes.next()),

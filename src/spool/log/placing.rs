@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{InUse, Log};
 use crate::io::wait::Latch;
-use crate::io::{Disk, Machine};
+use crate::io::{Class, Disk, Machine};
 use crate::spool::StoreError;
 use crate::spool::compaction::{self, Growth, Usage, leaves_a_step};
 use crate::spool::group_commit::{BatchLost, Ending, Placed, Unplaced};
@@ -194,9 +194,11 @@ impl<M: Machine> Log<M> {
         let epoch = self.0.next_epoch.get();
         self.0.next_epoch.set(epoch + 1);
         let oldest = self.0.in_use.borrow().first_key_value().map_or(epoch, |(oldest, _)| *oldest);
-        self.0.group.borrow_mut().begin_segment(epoch, oldest);
+        let header = self.0.group.borrow_mut().begin_segment(epoch, oldest);
         self.0.octets_in_use.set(self.0.octets_in_use.get() + segment.octets);
         self.0.in_use.borrow_mut().insert(epoch, InUse::new(segment));
+        let log = self.clone();
+        self.0.machine.spawn_vital(Class::Intake, async move { log.write_header(header).await });
         self.0.segments_changed.ring();
         self.recycle();
         self.look_for_fragments();

@@ -12,19 +12,28 @@ use crate::spool::segment::{self, SEGMENT_HEADER, SegmentHeader, encode_header};
 /// Octets of zeros that are written at a time when a segment is prepared: small enough that intake's syncs get between them.
 const ZEROS: usize = 1024 * 1024;
 
-/// How long to wait before looking again whether the disk has room.
-const ROOM_CHECK: Duration = Duration::from_secs(1);
+/// How long to wait before looking again whether the disk has room, or is left alone.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl<M: Machine> Log<M> {
-    /// Keeps the wanted number of free segments ready, for ever.
+    /// Keeps the wanted number of free segments ready, for ever. While mail comes the disk is left to it, as long as more than half
+    /// of them are there: what comes in bursts is written once, and not zeros beside it.
     pub(super) async fn prepare_segments(&self) {
+        let mut seen = 0;
         loop {
             let changed = self.0.segments_changed.heard();
             let (free, direct) = self.free_segments();
             let usage = self.usage();
             // Some are free, and there are as many as mail needs so that the reserve can always be had again.
-            let enough = usage.free >= u64::from(self.0.settings.prepared) + compaction::KEPT;
-            if enough && compaction::takes(&usage, usage.segments(), self.0.refused.get(), Growth::Mail) {
+            let prepared = u64::from(self.0.settings.prepared);
+            let (few, wanted) = (prepared / 2 + compaction::KEPT, prepared + compaction::KEPT);
+            let takes = compaction::takes(&usage, usage.segments(), self.0.refused.get(), Growth::Mail);
+            let is_busy = std::mem::replace(&mut seen, self.0.batches.get()) != self.0.batches.get();
+            if takes && is_busy && few < usage.free && usage.free < wanted {
+                futures_lite::future::or(changed, self.0.machine.sleep(LOOK)).await;
+                continue;
+            }
+            if takes && usage.free >= wanted {
                 self.0.refused.set(0);
                 if self.0.told_prepared.replace(Some(true)) != Some(true) {
                     (self.0.report)(LogEvent::Prepared { segments: free, direct });
@@ -44,7 +53,7 @@ impl<M: Machine> Log<M> {
                         (self.0.report)(LogEvent::NoSegment(error));
                     }
                     self.0.room.ring();
-                    futures_lite::future::or(changed, self.0.machine.sleep(ROOM_CHECK)).await;
+                    futures_lite::future::or(changed, self.0.machine.sleep(LOOK)).await;
                 }
             }
         }

@@ -1,17 +1,27 @@
 //! Batches on their way to the disk, and what is done when one is lost.
 
+use std::cell::Cell;
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::{Log, LogEvent};
-use crate::io::{File, Machine};
+use crate::io::{Aligned, File, Machine, Part};
 use crate::spool::compaction::leaves_a_step;
 use crate::spool::group_commit::BatchLost;
 use crate::spool::record::{Draft, Kind};
+use crate::spool::segment::{SEGMENT_HEADER, SegmentHeader, encode_header};
 
 /// A write and its sync that take so long are told of, and how often at most.
 const SLOW: Duration = Duration::from_secs(1);
 const SLOW_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is written in one go: a range of a buffer, and what comes behind it.
+struct Octets {
+    buffer: Aligned,
+    range: Range<usize>,
+    rest: Vec<Part>,
+}
 
 impl<M: Machine> Log<M> {
     /// Ends when all that was placed so far is on stable storage, or lost.
@@ -32,24 +42,47 @@ impl<M: Machine> Log<M> {
                 continue;
             };
             self.0.room.ring();
-            let file = self.file(batch.epoch);
-            let (result, buffer) = match file {
-                Some(file) if !self.0.closed.get() => {
-                    let begun = self.0.machine.now();
-                    self.0.writing_since.set(Some(begun));
-                    let written = file.write_all_synced(batch.buffer, batch.range, batch.rest, batch.offset).await;
-                    self.0.writing_since.set(None);
-                    self.0.slowest.set(self.0.slowest.get().max(self.0.machine.now().saturating_sub(begun)));
-                    written
-                }
-                _ => (Err(io::Error::other("the spool is closed")), batch.buffer),
-            };
+            let octets = Octets { buffer: batch.buffer, range: batch.range, rest: batch.rest };
+            let (result, buffer) = self.write(&self.0.writing_since, batch.epoch, octets, batch.offset).await;
             self.0.group.borrow_mut().returned(buffer);
             let ending = result.map_err(|error| self.close(error));
             self.0.batches.set(self.0.batches.get() + 1);
             batch.ending.set(ending);
             self.0.room.ring();
         }
+    }
+
+    /// Writes the header of a segment that was begun. The last batch of the segment before may be on its way meanwhile; the first
+    /// one of this segment leaves behind both.
+    pub(super) async fn write_header(&self, header: SegmentHeader) {
+        let mut buffer = Aligned::zeroed(SEGMENT_HEADER);
+        encode_header(header, &mut buffer);
+        let octets = Octets { buffer, range: 0..SEGMENT_HEADER, rest: Vec::new() };
+        let (result, _) = self.write(&self.0.heading_since, header.epoch, octets, 0).await;
+        if let Err(error) = result {
+            self.close(error);
+        }
+        self.0.group.borrow_mut().header_ended();
+        self.0.gathered.ring();
+    }
+
+    /// Writes and syncs octets at `offset` of a segment, unless the log is closed; `since` says meanwhile when that was begun.
+    async fn write(
+        &self,
+        since: &Cell<Option<Duration>>,
+        epoch: u64,
+        octets: Octets,
+        offset: u64,
+    ) -> (io::Result<()>, Aligned) {
+        let Some(file) = self.file(epoch).filter(|_| !self.0.closed.get()) else {
+            return (Err(io::Error::other("the spool is closed")), octets.buffer);
+        };
+        let begun = self.0.machine.now();
+        since.set(Some(begun));
+        let written = file.write_all_synced(octets.buffer, octets.range, octets.rest, offset).await;
+        since.set(None);
+        self.0.slowest.set(self.0.slowest.get().max(self.0.machine.now().saturating_sub(begun)));
+        written
     }
 
     /// To be called now and then. When nothing was written since the last time, the log says of itself that all of it was on

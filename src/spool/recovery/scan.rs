@@ -19,17 +19,23 @@ pub struct Scan {
     gaps: Vec<Range<usize>>,
     /// Whole records that are not taken in yet, and where each stands.
     records: Vec<(Header, u32)>,
-    /// All records were found.
+    /// All records were found, and there is one at least.
     found: bool,
+    any: bool,
     damage: Vec<Range<usize>>,
 }
 
 impl Scan {
     /// Of the segment of this incarnation, of which the first `sealed` octets were on stable storage once, as the next segment
     /// says.
-    pub fn new(epoch: u64, sealed: u32) -> Scan {
-        let (doubtful, gaps, records, found, damage) = Default::default();
-        Scan { epoch, sealed: sealed as usize, position: SEGMENT_HEADER, doubtful, gaps, records, found, damage }
+    pub(super) fn new(epoch: u64, sealed: u32) -> Scan {
+        let (doubtful, gaps, records, found, any, damage) = Default::default();
+        Scan { epoch, sealed: sealed as usize, position: SEGMENT_HEADER, doubtful, gaps, records, found, any, damage }
+    }
+
+    /// It was read, and no whole record was in it.
+    pub(super) fn is_blank(&self) -> bool {
+        self.found && !self.any
     }
 
     /// Which incarnation it is.
@@ -70,6 +76,7 @@ impl Scan {
                     self.gaps.extend(self.doubtful.take().map(|start| start..self.position));
                     self.sealed = self.sealed.max(self.position.min(header.batch as usize));
                     self.records.push((header, self.position as u32));
+                    self.any = true;
                     self.position += header.stride();
                 }
                 None => {

@@ -4,6 +4,7 @@ use crate::mail::{Content, Envelope};
 use crate::spool::group_commit::GroupCommit;
 use crate::spool::outcome::OutcomeResult;
 use crate::spool::record::{ALIGNMENT, Draft, Fields, Memory, Origin};
+use crate::spool::segment::encode_header;
 use proptest::prelude::*;
 
 const KEY: Key = Key(0x0123_4567_89AB_CDEF);
@@ -32,9 +33,10 @@ struct Segment {
 }
 
 impl Segment {
-    fn over(octets: Vec<u8>, epoch: u64) -> Segment {
+    fn over(mut octets: Vec<u8>, epoch: u64) -> Segment {
         let mut group = GroupCommit::new(KEY, OCTETS);
-        group.begin_segment(epoch, 1);
+        encode_header(group.begin_segment(epoch, 1), &mut octets);
+        group.header_ended();
         Segment { group, octets, epoch }
     }
 
@@ -384,4 +386,27 @@ fn messages_go_on_as_soon_as_all_of_them_is_read() {
     recovery.read_segment(3, &newest.octets, 0);
     recovery.read_segment(2, &middle.octets, 0);
     assert_eq!(ids(&recovery.end_segment(Scan::new(1, 0)).lacking), [2]);
+}
+
+#[test]
+fn a_segment_without_a_record_says_nothing_of_the_last_batch_before_it() {
+    let mut before = Segment::new(1);
+    before.message(1, 100);
+    let last = before.message(2, 9000);
+    before.octets[last.offset as usize + 5000] ^= 1;
+    let mut behind = Segment::new(2);
+    let blank = behind.octets.clone();
+    behind.message(3, 100);
+    let sealed = last.offset + last.record_octets() as u32;
+    let damage = |behind: &[u8]| {
+        let mut recovery = Recovery::new(KEY);
+        recovery.read_segment(2, behind, 0);
+        recovery.read_segment(1, &before.octets, sealed).damage.len()
+    };
+    assert_eq!(damage(&behind.octets), 1, "a batch behind it was written, so it had been");
+    assert_eq!(damage(&blank), 0, "it may have been on its way still");
+    // Of one that cannot be read nobody knows.
+    let mut recovery = Recovery::new(KEY);
+    recovery.end_segment(recovery.scan(2, 0));
+    assert_eq!(recovery.read_segment(1, &before.octets, sealed).damage.len(), 1);
 }
