@@ -1,10 +1,11 @@
 //! The spool: one append-only log a core, in segments; a message is on stable storage before anyone is told so.
 //!
-//! docs/SPOOL.md defines the states of a message, the format and what a crash makes of each state. Pure: [`record`],
+//! docs/SPOOL.md defines the states of a message, the format and what a crash makes of each state. Pure: [`checksum`], [`record`],
 //! [`segment`], [`group_commit`], [`compaction`], [`recovery`], [`progress`], [`schedule`]. Async, over the seam: `log` (writer
 //! and segments), `mover` (stragglers), `open` and `left` (what the last run left), [`incoming`] (a message on its way in), and
 //! [`Spool`] itself.
 
+pub mod checksum;
 pub mod compaction;
 mod envelope_codec;
 pub mod group_commit;

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::checksum;
 use super::envelope_codec::{Cursor, Malformed, decode_envelope, encode_envelope};
 use super::outcome::{Outcome, OutcomeResult, decode_outcomes, encode_outcomes};
 use super::progress::Progress;
@@ -206,7 +207,7 @@ impl Key {
 
     /// The checksum of a header: it begins with the other half.
     fn checksum(self, header: &[u8]) -> u32 {
-        crc32c::crc32c_append((self.0 >> 32) as u32, header)
+        checksum::append((self.0 >> 32) as u32, header)
     }
 }
 
@@ -270,7 +271,7 @@ impl Header {
 
     /// Whether `record`, which begins with this header, is whole.
     pub fn matches(&self, record: &[u8]) -> bool {
-        record.get(HEADER..self.length as usize).is_some_and(|payload| crc32c::crc32c(payload) == self.checksum)
+        record.get(HEADER..self.length as usize).is_some_and(|payload| checksum::of(payload) == self.checksum)
     }
 }
 
@@ -536,15 +537,15 @@ impl Draft {
         let mut at = front.len();
         record[..at].copy_from_slice(front);
         // Of what was copied just now, while it is near.
-        let mut checksum = crc32c::crc32c(&record[HEADER..at]);
+        let mut sum = checksum::of(&record[HEADER..at]);
         for piece in pieces {
             let copy = &mut record[at..at + piece.len()];
             copy.copy_from_slice(piece);
-            checksum = crc32c::crc32c_append(checksum, copy);
+            sum = checksum::append(sum, copy);
             at += piece.len();
         }
         padding.fill(0);
-        self.header(kind, epoch, batch, checksum).encode(key, record);
+        self.header(kind, epoch, batch, sum).encode(key, record);
     }
 
     /// Whether [`Draft::write_front`] can be used: it has pieces, is closed, and its front is whole blocks.
@@ -570,8 +571,8 @@ impl Draft {
         let record = &mut place[..self.used];
         let (front, pieces) = self.in_order();
         record.copy_from_slice(front);
-        let checksum = pieces.fold(crc32c::crc32c(&record[HEADER..]), crc32c::crc32c_append);
-        self.header(kind, epoch, batch, checksum).encode(key, record);
+        let sum = pieces.fold(checksum::of(&record[HEADER..]), checksum::append);
+        self.header(kind, epoch, batch, sum).encode(key, record);
         let ends = self.in_order().1.map(<[u8]>::len).filter(|end| *end > 0);
         self.pieces.iter().zip(ends).map(|(piece, end)| (piece.clone(), blocks(end)))
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::checksum;
 use super::record::Key;
 use crate::io::aligned::BLOCK;
 use crate::mail::MessageId;
@@ -41,12 +42,12 @@ pub fn encode_header(header: SegmentHeader, place: &mut [u8]) {
     place[8..16].copy_from_slice(&header.epoch.to_le_bytes());
     place[16..20].copy_from_slice(&header.sealed.to_le_bytes());
     place[20..28].copy_from_slice(&header.key.0.to_le_bytes());
-    let checksum = crc32c::crc32c(&place[..28]);
+    let checksum = checksum::of(&place[..28]);
     place[28..32].copy_from_slice(&checksum.to_le_bytes());
     if let Some(Before { newest, oldest }) = header.before {
         place[32..40].copy_from_slice(&newest.0.to_le_bytes());
         place[40..48].copy_from_slice(&oldest.to_le_bytes());
-        let checksum = crc32c::crc32c(&place[..48]);
+        let checksum = checksum::of(&place[..48]);
         place[48..52].copy_from_slice(&checksum.to_le_bytes());
     }
 }
@@ -61,9 +62,9 @@ pub fn decode_header(block: &[u8]) -> Option<SegmentHeader> {
         let number = |at: usize| Some(u64::from_le_bytes(rest.get(at..at + 8)?.try_into().ok()?));
         let stated = u32::from_le_bytes(rest[16..].try_into().ok()?);
         let before = Before { newest: MessageId(number(0)?), oldest: number(8)? };
-        (crc32c::crc32c(&block[..48]) == stated).then_some(before)
+        (checksum::of(&block[..48]) == stated).then_some(before)
     });
-    (&block[..8] == MAGIC && crc32c::crc32c(&block[..28]) == stated).then_some(SegmentHeader {
+    (&block[..8] == MAGIC && checksum::of(&block[..28]) == stated).then_some(SegmentHeader {
         epoch,
         sealed,
         key,

@@ -104,7 +104,7 @@ impl Image {
                 Child::Directory(directory) => self.hash_directory(*directory, hasher),
                 Child::File(file) => {
                     let octets = self.content(*file).seen();
-                    (octets.len(), crc32c::crc32c(octets)).hash(hasher);
+                    (octets.len(), crc_fast::crc32_iscsi(octets)).hash(hasher);
                 }
             }
         }

@@ -466,3 +466,35 @@ fn the_newest_id_is_known_when_one_segment_is_read() {
         assert_eq!(begun.left.read().await.messages, 9);
     });
 }
+
+#[test]
+fn while_mail_comes_half_of_what_is_prepared_is_used_before_more_is_made() {
+    // Room for fifteen messages, each in a batch of its own.
+    const SEGMENT: u64 = 128 * 1024;
+    let world = World::new(1);
+    let machine = world.machine();
+    let settings = Settings { prepared: 8, max_segments: 100, max_messages: 1000, ..settings(SEGMENT) };
+    let segments = || names(&world).iter().filter(|name| slot(name).is_some()).count();
+    let opened = world.block_on(async { Spool::open(machine, LOG.as_ref(), settings, Box::new(|_| {})).await });
+    let spool = opened.and_then(Result::ok).expect("a log").spool;
+    let mut id = 0;
+    let mut fill = |segments: u64| {
+        world.block_on(async {
+            for _ in 0..segments * 15 {
+                id += 1;
+                store(&spool, id, &[b'x'; 7000]).await;
+            }
+        });
+    };
+    world.run(Duration::from_secs(5));
+    assert_eq!(segments(), 10, "eight, and two that mail leaves alone");
+    fill(1);
+    world.run(Duration::from_secs(3));
+    assert_eq!(segments(), 11, "for the one that is in use");
+    fill(3);
+    assert_eq!(segments(), 11, "five of the eight are left");
+    world.run(Duration::from_secs(3));
+    assert_eq!(segments(), 14, "nothing came for a while");
+    fill(5);
+    assert!(segments() > 14, "no more than half of them are left");
+}
