@@ -195,14 +195,29 @@ impl Scanner {
     }
 
     /// Goes on to the first line that begins with a dot and may end the data, or to the end of the buffer.
-    #[inline(never)]
     fn text(&mut self, received: &[u8], base: u64, at: &mut usize) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") {
+            // SAFETY: the processor has both.
+            return unsafe { self.text_wide(received, base, at) };
+        }
+        self.text_with(Marks::of, received, base, at);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1")]
+    fn text_wide(&mut self, received: &[u8], base: u64, at: &mut usize) {
+        self.text_with(|octets| Marks::of_wide(octets), received, base, at);
+    }
+
+    #[inline(always)]
+    fn text_with(&mut self, marks_of: impl Fn(&[u8]) -> Marks, received: &[u8], base: u64, at: &mut usize) {
         // What changes with every line, at hand.
         let (mut line_start, mut longest, mut doubled) = (self.line_start, self.content.longest_line, self.doubled);
         let mut rest = received.get(*at..).unwrap_or_default();
         let (mut position, mut cr_before) = (base + *at as u64, 0);
         'blocks: while !rest.is_empty() {
-            let marks = Marks::of(rest);
+            let marks = marks_of(rest);
             let after_cr = marks.cr << 1 | cr_before;
             let mut ends = marks.lf & after_cr;
             while ends != 0 {
