@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::io::sim::{Fault, Operation, SimMachine, World, errno};
+use crate::io::sim::{Fault, Operation, SimMachine, World, errno, seeds};
 use crate::mail::{Content, Envelope};
 use crate::spool::record::{Draft, Fields, Kind, Origin};
 use crate::spool::{Outcome, OutcomeResult, StoreError};
@@ -497,4 +497,27 @@ fn while_mail_comes_half_of_what_is_prepared_is_used_before_more_is_made() {
     assert_eq!(segments(), 14, "nothing came for a while");
     fill(5);
     assert!(segments() > 14, "no more than half of them are left");
+}
+
+#[test]
+fn the_first_message_of_a_segment_is_there_after_a_crash() {
+    for seed in seeds(60) {
+        let world = World::new(seed);
+        // A segment has room for fifteen.
+        let messages = 14 + seed % 4;
+        let machine = world.machine();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            for id in 1..=messages {
+                store(&opened.spool, id, &[b'x'; 7000]).await;
+            }
+        });
+        world.crash();
+        let machine = world.restart();
+        world.block_on(async {
+            let opened = open(machine, 128 * 1024).await;
+            assert_eq!(opened.messages as u64, messages, "seed {seed}");
+            assert_eq!(opened.quarantined, Vec::<PathBuf>::new(), "seed {seed}: a crash is no damage");
+        });
+    }
 }
