@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use super::answered::Answering;
 use super::shared_sync::SharedSync;
 use super::text::{ToMailbox, WireForm};
-use super::writing::Writing;
-use crate::io::{Disk, Machine, Open};
+use super::writing::{BUFFER, Writing};
+use crate::io::{Aligned, Disk, Machine, Open};
 use crate::mail::{Mailbox, MessageId, ReversePath};
 
 /// The proof that a message is in a mailbox, its name there included. Only [`NewFile::finish`] makes one.
@@ -36,12 +36,14 @@ pub struct Maildirs<M: Machine> {
 const REMEMBERED: usize = 10_000;
 
 /// A message that is being written into a Maildir.
-pub struct NewFile<M: Machine> {
-    machine: M,
-    syncs: SharedSync,
+pub struct NewFile<'a, M: Machine> {
+    maildirs: &'a Maildirs<M>,
     maildir: PathBuf,
     name: String,
-    file: Writing<M>,
+    /// All of it so far, while it is small.
+    gathered: Vec<u8>,
+    /// The file of one that is not.
+    large: Option<Writing<M>>,
     text: ToMailbox,
 }
 
@@ -80,46 +82,24 @@ impl<M: Machine> Maildirs<M> {
 
     /// Begins to write a message. The file's name follows from the message and the recipient, so an attempt that is repeated
     /// after a crash replaces what the one before it left.
-    pub async fn begin(&self, item: &Item<'_>) -> io::Result<NewFile<M>> {
+    pub async fn begin(&self, item: &Item<'_>) -> io::Result<NewFile<'_, M>> {
         let inbox = self.path(item.user);
         let maildir = match item.folder.and_then(folder_name) {
             Some(folder) => inbox.join(folder),
             None => inbox,
         };
         let name = format!("{}.{}R{}.{}", item.received_at / 1_000_000, item.id, item.place, self.host);
-        let path = maildir.join("tmp").join(&name);
         if !self.durable.borrow().contains(&maildir) {
             self.create(&maildir).await?;
         }
-        let disk = self.machine.disk();
-        let file = match disk.open(&path, Open::New).await {
-            // Somebody removed the Maildir while we ran.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.create(&maildir).await?;
-                disk.open(&path, Open::New).await?
-            }
-            // An attempt before a crash left it. The file may be in `new` as well, where the file system keeps the two names of a
-            // rename apart: what a reader sees there must not be written over.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                disk.remove(&path).await?;
-                disk.open(&path, Open::New).await?
-            }
-            opened => opened?,
-        };
         let end = if item.form == WireForm::Binary { "\r\n" } else { "\n" };
         let reverse_path = match item.reverse_path {
             ReversePath::Null => String::new(),
             ReversePath::Mailbox(mailbox) => mailbox.to_string(),
         };
         let head = format!("Return-Path: <{reverse_path}>{end}Delivered-To: {}{end}", item.recipient);
-        Ok(NewFile {
-            machine: self.machine.clone(),
-            syncs: self.syncs.clone(),
-            maildir,
-            name,
-            file: Writing::new(file, head.into_bytes()),
-            text: ToMailbox::new(item.form),
-        })
+        let gathered = head.into_bytes();
+        Ok(NewFile { maildirs: self, maildir, name, gathered, large: None, text: ToMailbox::new(item.form) })
     }
 
     pub(super) fn machine(&self) -> &M {
@@ -169,11 +149,50 @@ impl<M: Machine> Maildirs<M> {
     }
 }
 
-impl<M: Machine> NewFile<M> {
+impl<M: Machine> NewFile<'_, M> {
     /// Appends content as it came over the wire.
     pub async fn push(&mut self, content: &[u8]) -> io::Result<()> {
-        let text = &mut self.text;
-        self.file.push_with(content, |slice, to| text.convert(slice, to)).await
+        for slice in content.chunks(BUFFER) {
+            let text = &mut self.text;
+            if let Some(file) = &mut self.large {
+                file.push_with(slice, |slice, to| text.convert(slice, to)).await?;
+                continue;
+            }
+            text.convert(slice, &mut self.gathered);
+            if self.gathered.len() >= BUFFER {
+                let file = self.open().await?;
+                self.large = Some(Writing::new(file, std::mem::take(&mut self.gathered)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> io::Result<<M::Disk as Disk>::File> {
+        let (disk, path) = (self.maildirs.machine.disk(), self.unfinished());
+        match disk.open(&path, Open::New).await {
+            Err(error) => {
+                self.make_way(error).await?;
+                disk.open(&path, Open::New).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// Its path while it is written.
+    fn unfinished(&self) -> PathBuf {
+        self.maildir.join("tmp").join(&self.name)
+    }
+
+    /// Takes away what kept the file from being made, if that is known.
+    async fn make_way(&self, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            // Somebody removed the Maildir while we ran.
+            io::ErrorKind::NotFound => self.maildirs.create(&self.maildir).await,
+            // An attempt before a crash left it. The file may be in `new` as well, where the file system keeps the two names of a
+            // rename apart: what a reader sees there must not be written over.
+            io::ErrorKind::AlreadyExists => self.maildirs.machine.disk().remove(&self.unfinished()).await,
+            _ => Err(error),
+        }
     }
 
     /// Makes the message visible and durable: file synced, renamed into `new`, that directory synced. Where that fails, what was
@@ -189,19 +208,41 @@ impl<M: Machine> NewFile<M> {
     }
 
     async fn publish(&mut self) -> io::Result<()> {
+        let (machine, new) = (&self.maildirs.machine, self.maildir.join("new"));
+        let (from, to) = (self.unfinished(), new.join(&self.name));
         let text = &mut self.text;
-        self.file.finish(|to| text.finish(to)).await?;
-        let (from, new) = (self.maildir.join("tmp").join(&self.name), self.maildir.join("new"));
-        self.machine.disk().rename(&from, &new.join(&self.name)).await?;
-        self.syncs.sync(&self.machine, &new).await
+        match &mut self.large {
+            Some(file) => {
+                file.finish(|end| text.finish(end)).await?;
+                machine.disk().rename(&from, &to).await?;
+            }
+            None => {
+                text.finish(&mut self.gathered);
+                self.publish_small(&from, &to).await?;
+            }
+        }
+        self.maildirs.syncs.sync(machine, &new).await
+    }
+
+    /// What was gathered whole takes all steps in one operation.
+    async fn publish_small(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (disk, length) = (self.maildirs.machine.disk(), self.gathered.len());
+        let mut buffer = Aligned::zeroed(length);
+        buffer[..length].copy_from_slice(&self.gathered);
+        match disk.publish(buffer, 0..length, from, to).await {
+            (Err(error), buffer) => {
+                self.make_way(error).await?;
+                disk.publish(buffer, 0..length, from, to).await.0
+            }
+            (published, _) => published,
+        }
     }
 
     /// Gives up: what was written is removed.
     pub async fn abandon(self) {
-        let path = self.maildir.join("tmp").join(&self.name);
         // What cannot be removed now is replaced by the next attempt, or cleaned up by the mail reader after 36 hours, as
         // Maildir asks of it.
-        let _ = self.machine.disk().remove(&path).await;
+        let _ = self.maildirs.machine.disk().remove(&self.unfinished()).await;
     }
 }
 
@@ -260,7 +301,10 @@ pub(super) fn file_name(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::io::sim::{Edge, Fault, Operation, SimMachine, World};
 
     #[test]
     fn file_names_lead_nowhere_else() {
@@ -290,5 +334,138 @@ mod tests {
         }
         assert_eq!(folder_name("a\0b\nc").as_deref(), Some(".a&AAA-b&AAo-c"));
         assert_eq!(folder_name(&"x".repeat(FOLDER_MAX)), None);
+    }
+
+    /// A message that is published in one operation, and one that is written in pieces.
+    const SMALL: usize = 3_000;
+    const LARGE: usize = 3 * BUFFER;
+
+    fn world(seed: u64) -> World {
+        let world = World::new(seed);
+        world.disk().make_directory("/mail").expect("the disk is empty");
+        world
+    }
+
+    fn content(octets: usize) -> Vec<u8> {
+        b"twelve octs\r\n".iter().copied().cycle().take(octets / 13 * 13).collect()
+    }
+
+    /// Delivers a message of so many octets, as the process that runs now would.
+    async fn deliver(machine: &SimMachine, octets: usize) -> io::Result<Delivered> {
+        let maildirs = Maildirs::new(machine.clone(), "/mail".as_ref(), "host");
+        let mailbox = Mailbox::parse("you@localhost").expect("a mailbox");
+        let mut file = maildirs
+            .begin(&Item {
+                id: MessageId(7),
+                received_at: 0,
+                place: 0,
+                recipient: &mailbox,
+                user: &mailbox,
+                folder: None,
+                reverse_path: &ReversePath::Null,
+                form: WireForm::Plain,
+            })
+            .await?;
+        for slice in content(octets).chunks(10_000) {
+            if let Err(error) = file.push(slice).await {
+                file.abandon().await;
+                return Err(error);
+            }
+        }
+        file.finish().await
+    }
+
+    /// What the only message there may be looks like, if it is there.
+    fn found(world: &World, part: &str) -> Option<Vec<u8>> {
+        let directory = format!("/mail/localhost/you/{part}");
+        let names = world.disk().list(&directory).unwrap_or_default();
+        assert!(names.len() <= 1, "{names:?}");
+        names.first().map(|name| world.disk().read(format!("{directory}/{name}")).expect("it is listed"))
+    }
+
+    fn whole(octets: usize) -> Vec<u8> {
+        let text = String::from_utf8(content(octets)).expect("letters").replace("\r\n", "\n");
+        format!("Return-Path: <>\nDelivered-To: you@localhost\n{text}").into_bytes()
+    }
+
+    #[test]
+    fn a_message_is_whole_or_not_there_and_once_told_it_stays() {
+        for octets in [SMALL, LARGE] {
+            for (seed, edge) in (1..=10).flat_map(|seed| [(seed, Edge::Before), (seed, Edge::After)]) {
+                for at in 1.. {
+                    let world = world(seed);
+                    world.faults().crash_at(at, edge);
+                    let machine = world.machine();
+                    let told = world.block_on(deliver(&machine, octets)).map(|told| told.expect("nothing fails"));
+                    assert!(found(&world, "new").is_none_or(|seen| seen == whole(octets)), "seen before it is whole");
+                    world.crash();
+                    world.faults().clear();
+                    assert!(found(&world, "new").is_none_or(|left| left == whole(octets)), "left in part");
+                    assert!(told.is_none() || found(&world, "new").is_some(), "told and lost");
+                    let machine = world.restart();
+                    world.block_on(deliver(&machine, octets)).expect("nothing stops it").expect("it is repeated");
+                    assert_eq!((found(&world, "new"), found(&world, "tmp")), (Some(whole(octets)), None));
+                    if told.is_some() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a delivery that meets the fault, and says that it succeeded, is found missing or cut after one of many crashes.
+    fn is_noticed(octets: usize, fault: impl Fn() -> Fault) -> bool {
+        (1..100).any(|seed| {
+            let world = world(seed);
+            world.faults().add(fault());
+            let machine = world.machine();
+            world.block_on(deliver(&machine, octets)).expect("nothing stops it").expect("says that it succeeded");
+            world.crash();
+            found(&world, "new") != Some(whole(octets))
+        })
+    }
+
+    #[test]
+    fn every_sync_is_needed() {
+        for octets in [SMALL, LARGE] {
+            assert!(is_noticed(octets, || Fault::lose(Operation::Sync)));
+            assert!(is_noticed(octets, || Fault::lose(Operation::SyncDirectory).at(|path| path.ends_with("you/new"))));
+            assert!(!is_noticed(octets, || Fault::delay(Operation::Write, Duration::from_secs(1))));
+        }
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing_under_tmp_and_is_repeated() {
+        use Operation::{Open, Rename, Sync, SyncDirectory, Write};
+        for octets in [SMALL, LARGE] {
+            for operation in [Open, Write, Sync, Rename, SyncDirectory] {
+                let world = world(1);
+                let concerned = |path: &Path| path.starts_with("/mail/localhost/you/tmp") || path.ends_with("you/new");
+                world.faults().add(Fault::fail(operation, libc::ENOSPC).at(concerned));
+                let machine = world.machine();
+                let result = world.block_on(deliver(&machine, octets)).expect("nothing stops it");
+                let error = result.expect_err("a step failed").raw_os_error();
+                assert_eq!(error, Some(libc::ENOSPC), "{operation:?}");
+                assert_eq!(found(&world, "tmp"), None, "{operation:?}");
+                // Only where the last step failed it is seen, whole, though nobody is told so.
+                let seen = (operation == SyncDirectory).then(|| whole(octets));
+                assert_eq!(found(&world, "new"), seen, "{operation:?}");
+                world.faults().clear();
+                world.block_on(deliver(&machine, octets)).expect("nothing stops it").expect("nothing fails any more");
+                assert_eq!((found(&world, "new"), found(&world, "tmp")), (Some(whole(octets)), None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_runs_full_leaves_nothing_of_it() {
+        for octets in [SMALL, LARGE] {
+            let world = world(1);
+            world.faults().set_capacity(octets as u64 / 2);
+            let machine = world.machine();
+            let error = world.block_on(deliver(&machine, octets)).expect("nothing stops it").expect_err("it is full");
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            assert_eq!((found(&world, "new"), found(&world, "tmp")), (None, None));
+        }
     }
 }

@@ -122,6 +122,18 @@ pub trait Disk: Clone + 'static {
     /// Brings the names in a directory to stable storage.
     async fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes a new file `from` of `range` of the buffer, brings it to stable storage, and renames it to `to`, replacing one of that
+    /// name: durable once the directory of `to` is synced. Each step begins only when the one before it was done whole, so what is
+    /// called `to` is always whole. After an error the file has one of its names or none; `AlreadyExists` where there was one
+    /// called `from`.
+    async fn publish(
+        &self,
+        buffer: Aligned,
+        range: std::ops::Range<usize>,
+        from: &Path,
+        to: &Path,
+    ) -> (io::Result<()>, Aligned);
+
     /// The names in a directory, sorted. Only for the start: the real one blocks.
     async fn list(&self, path: &Path) -> io::Result<Vec<String>>;
 

@@ -51,15 +51,37 @@ pub enum Keep {
     File(Rc<OwnedFd>),
     /// Paths.
     Paths(CString, Option<CString>),
+    /// Memory to write from, paths, and a place in the ring's own table of files.
+    Published(Aligned, [CString; 2], FileSlot),
 }
 
 impl Keep {
     /// The buffer, if one was kept.
     pub fn into_buffer(self) -> Option<Aligned> {
         match self {
-            Keep::Buffer(buffer, _) | Keep::Parts { buffer, .. } => Some(buffer),
+            Keep::Buffer(buffer, _) | Keep::Parts { buffer, .. } | Keep::Published(buffer, ..) => Some(buffer),
             Keep::File(_) | Keep::Paths(..) => None,
         }
+    }
+}
+
+/// A place in the ring's table of files, until it is dropped: an operation of a chain opens a file there, and those behind it use
+/// it, in one submission.
+pub struct FileSlot {
+    ring: Ring,
+    number: u32,
+}
+
+impl FileSlot {
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for FileSlot {
+    fn drop(&mut self) {
+        self.ring.0.file_slots.borrow_mut().push(self.number);
     }
 }
 
@@ -74,6 +96,8 @@ struct Inner {
     vitals: Arc<Vitals>,
     /// Somebody looks at the ring whenever the core's tasks have had their turn.
     attended: Cell<bool>,
+    /// Places in the ring's table of files that are free; none where the kernel has no such table.
+    file_slots: RefCell<Vec<u32>>,
     /// Completions that were taken in at the last look: so many tasks have their turn before the next one, at most.
     taken_in: Cell<u32>,
 }
@@ -122,9 +146,13 @@ impl Ring {
         };
         uring.submitter().register_eventfd(event.as_raw_fd())?;
         uring.submitter().register_iowq_max_workers(&mut [WORKERS, 0])?;
+        // Before Linux 5.19 there is no table whose places are filled later.
+        let has_table = uring.submitter().register_files_sparse(WORKERS).is_ok();
+        let file_slots = RefCell::new((0..WORKERS).filter(|_| has_table).collect());
         let (operations, polls) = (RefCell::default(), RefCell::default());
         let (attended, taken_in) = Default::default();
-        Ok(Ring(Rc::new(Inner { uring: RefCell::new(uring), operations, polls, vitals, attended, taken_in })))
+        let uring = RefCell::new(uring);
+        Ok(Ring(Rc::new(Inner { uring, operations, polls, vitals, attended, file_slots, taken_in })))
     }
 
     /// Whether [`Ring::reap`] or [`Ring::sleep`] is called whenever the core's tasks have had their turn. What can wait so long is
@@ -140,13 +168,31 @@ impl Ring {
         Operation { ring: self.clone(), key }
     }
 
-    /// Submits two operations of which the second runs only if the first did all it was asked to do; fails as the one does that
+    /// Submits operations of which each runs only if the one before it did all it was asked to do; fails as the one does that
     /// fails. Many may wait for them: they are on their way while others have their turn.
-    pub fn submit_linked(&self, keep: Keep, first: squeue::Entry, second: squeue::Entry) -> Operation {
+    pub fn submit_linked<const N: usize>(&self, keep: Keep, entries: [squeue::Entry; N]) -> Operation {
         let key = self.begin(keep);
-        let first = first.flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS);
-        self.push(&[first.user_data(key), second.user_data(key | LAST)], self.0.taken_in.get() <= FEW);
+        let mut left = N;
+        let entries = entries.map(|entry| {
+            left -= 1;
+            match left {
+                0 => entry.user_data(key | LAST),
+                _ => entry.flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS).user_data(key),
+            }
+        });
+        self.push(&entries, self.0.taken_in.get() <= FEW);
         Operation { ring: self.clone(), key }
+    }
+
+    /// A place in the ring's table of files that nobody uses, if there is one.
+    pub fn file_slot(&self) -> Option<FileSlot> {
+        let number = self.0.file_slots.borrow_mut().pop()?;
+        Some(FileSlot { ring: self.clone(), number })
+    }
+
+    #[cfg(test)]
+    pub(super) fn free_file_slots(&self) -> usize {
+        self.0.file_slots.borrow().len()
     }
 
     fn begin(&self, keep: Keep) -> u64 {

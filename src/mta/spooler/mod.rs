@@ -43,6 +43,10 @@ use crate::spool::{Outcome, OutcomeResult, Spool, Stored};
 /// The longest the spooler sleeps.
 const NAP: Duration = Duration::from_secs(60);
 
+/// Messages of one core at a time that are read, or were and wait for their delivery to begin: no delivery waits for the disk to
+/// read what comes next.
+const READ_AHEAD: usize = 8;
+
 /// Walks of one core at a time that hold the whole content of a message, which may be large.
 const CONTENTS_MAX: usize = 2;
 
@@ -154,6 +158,8 @@ struct State<M: Machine> {
     /// Deliveries under way, and those whose ends are being noted.
     places: Places,
     noting: Places,
+    /// Messages that are read, or were and wait for their delivery to begin.
+    reading: Places,
     contents: Places,
     stopping: Cell<bool>,
     stopped: Bell,
@@ -193,6 +199,7 @@ impl<M: Machine> Spooler<M> {
             journal,
             places,
             noting,
+            reading: Places::new(READ_AHEAD),
             contents: Places::new(CONTENTS_MAX),
             stopping,
             stopped,
@@ -218,7 +225,7 @@ impl<M: Machine> Spooler<M> {
     }
 
     async fn begin(&self, id: MessageId) {
-        let place = self.0.places.take().await;
+        let place = self.0.reading.take().await;
         let spooler = self.clone();
         self.0.machine.spawn(Class::Delivery, async move {
             spooler.attempt(id, Purpose::Queue, place).await;
@@ -265,7 +272,7 @@ impl<M: Machine> Spooler<M> {
     /// Sees a message through that was just committed, for a client that waits for what becomes of each recipient; where it
     /// failed the client keeps it. With `split` every recipient goes its way alone.
     pub async fn deliver_now(&self, id: MessageId, recipients: usize, split: bool) -> Vec<Fate> {
-        let place = self.0.places.take().await;
+        let place = self.0.reading.take().await;
         let known = self.attempt(id, Purpose::Client { split }, place).await;
         if known.is_empty() {
             // It cannot be read back: the client keeps it for every recipient, so nothing is left to do here.
@@ -290,7 +297,7 @@ impl<M: Machine> Spooler<M> {
 
     /// Does what is to be done for every recipient with something left to do, and notes what became of each. The fates are there
     /// for a client alone, with the places of the recipients. While it is noted another one has its place among deliveries.
-    async fn attempt(&self, id: MessageId, purpose: Purpose, place: Place) -> Vec<(u32, Fate)> {
+    async fn attempt(&self, id: MessageId, purpose: Purpose, reading: Place) -> Vec<(u32, Fate)> {
         let _under_way = UnderWay::new(&self.0.under_way);
         let mut guard = Unfinished { spooler: self, id, armed: purpose == Purpose::Queue };
         let unreadable = |error: &dyn std::fmt::Display| {
@@ -317,6 +324,8 @@ impl<M: Machine> Spooler<M> {
                 Err(error) => return unreadable(&error),
             },
         };
+        let place = self.0.places.take().await;
+        drop(reading);
         let (outcomes, fates) = Default::default();
         let mut attempt = Attempt { spooler: &self.0, stored: &stored, journey, purpose, outcomes, fates };
         let places: Vec<u32> = stored.progress.pending().iter().map(|pending| pending.place).collect();
