@@ -72,8 +72,13 @@ pub fn run(options: &Options) -> Result<(), String> {
     let (mut ours, mut raw) = (Vec::new(), Vec::new());
     for round in 1..=options.rounds {
         table.measuring(&format!("round {round}"));
-        let files = of_the_disk(options.depth, &path)?;
-        let messages = deliver(&held, &load, options, &path)?;
+        // All of it stays until the end, for what was removed lately makes new files dear; but not the spool, which is large.
+        let place = path.join(format!("round-{round}"));
+        fs::create_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+        let files = of_the_disk(options.depth, &place)?;
+        let messages = deliver(&held, &load, options, &place)?;
+        let spool = place.join("ringpost/var/spool");
+        fs::remove_dir_all(&spool).map_err(|error| format!("{}: {error}", spool.display()))?;
         table.row(&[round.to_string(), whole(messages), whole(files), share(messages, files)]);
         ours.push(messages);
         raw.push(files);
