@@ -296,7 +296,8 @@ impl<M: Machine> Spooler<M> {
     }
 
     /// Does what is to be done for every recipient with something left to do, and notes what became of each. The fates are there
-    /// for a client alone, with the places of the recipients. While it is noted another one has its place among deliveries.
+    /// for a client alone, with the places of the recipients. It has a place among deliveries from when it is read until it is
+    /// noted: while that is done another one has it.
     async fn attempt(&self, id: MessageId, purpose: Purpose, reading: Place) -> Vec<(u32, Fate)> {
         let _under_way = UnderWay::new(&self.0.under_way);
         let mut guard = Unfinished { spooler: self, id, armed: purpose == Purpose::Queue };
