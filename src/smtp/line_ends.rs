@@ -28,7 +28,7 @@ impl Marks {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     #[inline]
-    pub fn of_wide(octets: &[u8]) -> Marks {
+    pub(super) fn of_wide(octets: &[u8]) -> Marks {
         match octets.first_chunk() {
             Some(block) => marks_wide(block),
             None => marks_wide(&padded(octets)),
