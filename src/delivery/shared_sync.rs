@@ -16,6 +16,7 @@ type Ending = Result<(), Rc<io::Error>>;
 ///
 /// A sync that is under way may have missed what is renamed meanwhile, so whoever comes then waits for the one that follows it. There
 /// is at most one of each directory at a time, by a task of its own: whoever waits may give up, and the others still hear of it.
+/// Where a sync fails, so does the one that would follow: a kernel tells of an error once, and may forget what it did not write.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SharedSync(Rc<RefCell<HashMap<PathBuf, Option<Latch<Ending>>>>>);
 
@@ -40,7 +41,10 @@ impl SharedSync {
         let (syncs, own, mut ending) = (self.clone(), machine.clone(), first.clone());
         machine.spawn(Class::Delivery, async move {
             loop {
-                ending.set(own.disk().sync_directory(&directory).await.map_err(Rc::new));
+                let ended = own.disk().sync_directory(&directory).await.map_err(Rc::new);
+                ending.set(ended.clone());
+                let failed = ended.is_err().then(|| syncs.next(&directory)).flatten();
+                failed.inspect(|next| next.set(ended));
                 match syncs.next(&directory) {
                     Some(next) => ending = next,
                     None => return,
@@ -123,5 +127,24 @@ mod tests {
         let (synced, failed) = (synced.borrow().len(), failed.borrow().len());
         assert!(synced > 0 && failed > 0);
         assert_eq!(synced + failed, FILES as usize);
+    }
+
+    #[test]
+    fn a_failure_is_told_to_those_who_wait_for_the_next_sync_as_well() {
+        let world = World::new(1);
+        world.disk().make_directory("/new").expect("made");
+        world.faults().add(Fault::fail(Operation::SyncDirectory, libc::EIO).nth(1));
+        let (syncs, failures) = (SharedSync::default(), Rc::new(RefCell::new(0)));
+        for _ in 0..3 {
+            let (machine, syncs, failures) = (world.machine(), syncs.clone(), failures.clone());
+            world.machine().spawn(Class::Delivery, async move {
+                *failures.borrow_mut() += u32::from(syncs.sync(&machine, "/new".as_ref()).await.is_err());
+            });
+        }
+        world.run_until_idle();
+        assert_eq!((*failures.borrow(), world.faults().count(Operation::SyncDirectory)), (3, 1));
+        let machine = world.machine();
+        let again = world.block_on(async { syncs.sync(&machine, "/new".as_ref()).await });
+        assert!(again.is_some_and(|ended| ended.is_ok()), "who comes later begins anew");
     }
 }

@@ -21,6 +21,7 @@ mod filesystem;
 mod fleet;
 pub mod gate;
 mod holdings;
+mod huge_pages;
 mod input;
 pub mod journey;
 mod kernel_tls;

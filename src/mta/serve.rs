@@ -7,6 +7,7 @@ use super::announcement::{announcement, described, invitation};
 use super::error::{Error, file_error, start_error};
 use super::fleet::Fleet;
 use super::holdings::{Directories, bind_all};
+use super::huge_pages;
 use super::placement::Placement;
 use super::requirements;
 use super::topology;
@@ -58,6 +59,7 @@ pub fn serve(configuration: &Configuration, announce: impl FnOnce(&str)) -> Resu
             return Err(error);
         }
     };
+    huge_pages::take_no_more();
     let started = announcement(configuration, &directories, &servers, &shards, &placement, &fleet.kernel_tls);
     announce(&(started.clone() + &invitation(configuration, &servers)));
     let report = fleet.report(started);

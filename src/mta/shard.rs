@@ -191,6 +191,9 @@ impl Shard {
             let prepared = if place == 0 { plan.spool.prepared } else { 0 };
             let settings = spool::Settings { prepared, ..plan.spool.clone() };
             let begun = begin_log(&machine, directory, settings, &journal).await?;
+            if place == 0 {
+                begun.spool.warm();
+            }
             newest = newest.max(begun.newest.map_or(0, |id| id.made_at()));
             spools.push((directory.display().to_string(), begun.spool.clone()));
             if place == 0 || begun.left.segments() > 0 {

@@ -15,6 +15,9 @@ use crate::mail::MessageId;
 /// Octets of a batch at most, unless one record alone has more: nobody waits for long because others are large.
 const BATCH_MAX: usize = 4 * 1024 * 1024;
 
+/// Octets of each buffer that are touched at the start: no more than a large batch of small messages has.
+const WARM: usize = 1024 * 1024;
+
 /// How a batch ended: all of it is on stable storage, or nothing about it is known.
 pub type Ending = Result<(), BatchLost>;
 
@@ -108,6 +111,15 @@ impl GroupCommit {
             ending: Latch::default(),
             spare: Some(buffer()),
             left: None,
+        }
+    }
+
+    /// Touches what most batches have room in.
+    pub fn warm(&mut self) {
+        for buffer in self.spare.iter_mut().chain([&mut self.buffer]) {
+            let warm = WARM.min(buffer.len());
+            // What is not part of a batch is never written, so it need not be zeros.
+            buffer[..warm].fill(u8::MAX);
         }
     }
 

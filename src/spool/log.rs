@@ -248,6 +248,11 @@ impl<M: Machine> Log<M> {
         self.0.machine.spawn_vital(Class::Intake, async move { log.prepare_segments().await });
     }
 
+    /// See [`GroupCommit::warm`].
+    pub fn warm(&self) {
+        self.0.group.borrow_mut().warm();
+    }
+
     /// Says what is the newest id of all records from before.
     pub fn know_newest(&self, newest: MessageId) {
         self.0.group.borrow_mut().know_newest(newest);

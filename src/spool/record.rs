@@ -325,7 +325,15 @@ pub struct Memory {
 const KEPT_FRONTS: usize = 256;
 const KEPT_PIECES: usize = 64;
 
+/// Fronts that are made at the start.
+const WARM_FRONTS: usize = 128;
+
 impl Memory {
+    /// Keeps fronts ready that were touched.
+    pub fn warm(&self) {
+        self.fronts.borrow_mut().resize_with(WARM_FRONTS, || vec![u8::MAX; FRONT]);
+    }
+
     fn front(&self, head: usize) -> Vec<u8> {
         // One that has room for a head out of the common would be too large for others.
         let common = head <= FRONT / 2;

@@ -161,6 +161,12 @@ impl<M: Machine> Spool<M> {
         self.0.log.figures()
     }
 
+    /// Asks the kernel at once for the memory that most of a core's mail is put together in, instead of when it is first used.
+    pub fn warm(&self) {
+        self.0.log.warm();
+        self.0.memory.warm();
+    }
+
     /// To be called a few times a second.
     pub fn pulse(&self) {
         self.0.log.pulse();
