@@ -56,14 +56,14 @@ fn batched(octets: usize) -> Prepared {
         if group.room() < 4 << 20 {
             epoch += 1;
             group.begin_segment(epoch, epoch);
+            group.header_ended();
         }
         let draft = draft(1, black_box(&content), std::mem::take(&mut buffer));
         let placed = group.place(&draft, Kind::Message).is_ok();
         buffer = draft.into_buffer();
         let mut written = 0;
-        // The first of a segment brings its header out before it.
-        while placed && let Some(write) = group.leave() {
-            written = write.range.len() as u64 * u64::from(write.records.min(1));
+        if placed && let Some(write) = group.leave() {
+            written = write.range.len() as u64;
             group.returned(write.buffer);
         }
         written
