@@ -28,7 +28,8 @@ impl<M: Machine> Log<M> {
             let prepared = u64::from(self.0.settings.prepared);
             let (few, wanted) = (prepared / 2 + compaction::KEPT, prepared + compaction::KEPT);
             let takes = compaction::takes(&usage, usage.segments(), self.0.refused.get(), Growth::Mail);
-            let is_busy = std::mem::replace(&mut seen, self.0.batches.get()) != self.0.batches.get();
+            let has_written = std::mem::replace(&mut seen, self.0.batches.get()) != self.0.batches.get();
+            let is_busy = has_written || self.0.group.borrow().has_gathered();
             if takes && is_busy && few < usage.free && usage.free < wanted {
                 futures_lite::future::or(changed, self.0.machine.sleep(LOOK)).await;
                 continue;
