@@ -187,7 +187,12 @@ impl<M: Machine> NewFile<'_, M> {
     async fn make_way(&self, error: io::Error) -> io::Result<()> {
         match error.kind() {
             // Somebody removed the Maildir while we ran.
-            io::ErrorKind::NotFound => self.maildirs.create(&self.maildir).await,
+            io::ErrorKind::NotFound => {
+                self.maildirs.create(&self.maildir).await?;
+                // Where `new` alone was missing, the file is there already.
+                let _ = self.maildirs.machine.disk().remove(&self.unfinished()).await;
+                Ok(())
+            }
             // An attempt before a crash left it. The file may be in `new` as well, where the file system keeps the two names of a
             // rename apart: what a reader sees there must not be written over.
             io::ErrorKind::AlreadyExists => self.maildirs.machine.disk().remove(&self.unfinished()).await,

@@ -124,7 +124,7 @@ pub trait Disk: Clone + 'static {
 
     /// Makes a new file `from` of `range` of the buffer, brings it to stable storage, and renames it to `to`, replacing one of that
     /// name: durable once the directory of `to` is synced. Each step begins only when the one before it was done whole, so what is
-    /// called `to` is always whole. After an error the file has one of its names or none; `AlreadyExists` where there was one
+    /// called `to` is always whole; they follow each other even where nobody waits any more. After an error the file has one of its names or none; `AlreadyExists` where there was one
     /// called `from`.
     async fn publish(
         &self,

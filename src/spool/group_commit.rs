@@ -116,7 +116,8 @@ impl GroupCommit {
 
     /// Touches what most batches have room in.
     pub fn warm(&mut self) {
-        for buffer in self.spare.iter_mut().chain([&mut self.buffer]) {
+        let gathers = (self.gathered == 0).then_some(&mut self.buffer);
+        for buffer in self.spare.iter_mut().chain(gathers) {
             let warm = WARM.min(buffer.len());
             // What is not part of a batch is never written, so it need not be zeros.
             buffer[..warm].fill(u8::MAX);
@@ -154,9 +155,9 @@ impl GroupCommit {
         SegmentHeader { epoch, sealed, key: self.key, before }
     }
 
-    /// The header of the current segment has been written, or could not be.
-    pub fn header_ended(&mut self) {
-        self.headed = true;
+    /// The header of that incarnation has been written, or could not be.
+    pub fn header_ended(&mut self, epoch: u64) {
+        self.headed |= epoch == self.epoch;
     }
 
     /// Puts a record into the gathering batch.
@@ -278,7 +279,9 @@ mod tests {
         let first = group.place(&draft(1, 10), Kind::Outcomes).expect("a place");
         assert_eq!((first.epoch, first.offset as usize), (5, SEGMENT_HEADER));
         assert!(group.leave().is_none(), "the header comes first");
-        group.header_ended();
+        group.header_ended(4);
+        assert!(group.leave().is_none(), "its own");
+        group.header_ended(5);
         let write = group.leave().expect("a batch");
         assert_eq!((write.epoch, write.offset, write.range.clone(), write.records), (5, BLOCK as u64, 0..BLOCK, 1));
 
@@ -302,7 +305,7 @@ mod tests {
             "what was written before is sealed, the batch in flight included"
         );
         group.place(&draft(4, 10), Kind::Outcomes).expect("a place");
-        group.header_ended();
+        group.header_ended(6);
         assert!(group.leave().is_none(), "the batch of the segment before is in flight");
         group.returned(write.buffer);
         let write = group.leave().expect("a batch");
@@ -314,7 +317,7 @@ mod tests {
         let mut group = GroupCommit::new(KEY, 64 * BLOCK);
         let header = |group: &mut GroupCommit, epoch, id| {
             let header = group.begin_segment(epoch, 1);
-            group.header_ended();
+            group.header_ended(epoch);
             group.place(&draft(id, 10), Kind::Outcomes).expect("a place");
             let write = group.leave().expect("the record");
             group.returned(write.buffer);
@@ -342,7 +345,7 @@ mod tests {
                         epoch += 1;
                         end = 0;
                         group.begin_segment(epoch, 1);
-                        group.header_ended();
+                        group.header_ended(epoch);
                     }
                     Err(Unplaced::Later) => {
                         let write = group.leave().expect("a full batch can leave");

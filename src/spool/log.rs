@@ -2,7 +2,8 @@
 //!
 //! **Invariants.** A record is placed before its batch leaves; a batch leaves only when the one before it and its segment's header
 //! have ended; after one of these was lost nothing is written any more until the next start. Segments are recycled oldest first and
-//! used again, or removed, in that order, so that no outcome disappears before the message it belongs to.
+//! used again, or removed, in that order, so that no outcome disappears before the message it belongs to; and not before what freed
+//! them is on stable storage.
 
 mod placing;
 mod preparing;
@@ -20,9 +21,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Settings;
-use super::group_commit::GroupCommit;
+use super::group_commit::{Ending, GroupCommit};
 use super::record::{Extent, Key};
-use crate::io::wait::Bell;
+use crate::io::wait::{Bell, Latch};
 use crate::io::{Class, Disk, Machine};
 use crate::mail::MessageId;
 
@@ -102,6 +103,8 @@ struct State<M: Machine> {
     shared: RefCell<HashMap<Extent, u32>>,
     /// Oldest first.
     free: RefCell<VecDeque<Segment<DiskFile<M>>>>,
+    /// The batch behind which the last segment was freed: what says that nobody needs it is in that one or before it.
+    freed_by: RefCell<Option<Latch<Ending>>>,
     /// Freed, oldest first, behind one of a size that is no longer wanted and is being removed.
     retired: RefCell<VecDeque<Segment<DiskFile<M>>>>,
     /// The incarnation that the next segment gets.
@@ -215,6 +218,7 @@ impl<M: Machine> Log<M> {
             copies: Cell::new(0),
             shared: RefCell::default(),
             free: RefCell::new(free.into()),
+            freed_by: RefCell::default(),
             retired: RefCell::default(),
             next_epoch: Cell::new(next_epoch),
             next_slot: Cell::new(next_slot),

@@ -3,7 +3,8 @@
 //! Total: any octets at all lead to a result. A record is believed if its header, its checksum and its segment's incarnation
 //! agree; a message if all of its content is there. What is neither a whole record nor blank nor left over from an earlier
 //! incarnation is damage and is set aside, if it was on stable storage once: a record behind it was written with a later batch,
-//! or the next segment says so and has a record itself, which was written when all before it had ended. Else it is what a crash left of the last batch, which nobody was told of.
+//! or the next segment says so and has a record itself, which was written when all before it had ended. Else it is what a crash
+//! left of the last batch, which nobody was told of.
 //!
 //! Segments are read from the newest to the oldest, and in each the records from the last to the first. So what became of a
 //! message is known before the message is met: as soon as it is, it can go on, while older segments are still to be read.

@@ -56,7 +56,7 @@ fn batched(octets: usize) -> Prepared {
         if group.room() < 4 << 20 {
             epoch += 1;
             group.begin_segment(epoch, epoch);
-            group.header_ended();
+            group.header_ended(epoch);
         }
         let draft = draft(1, black_box(&content), std::mem::take(&mut buffer));
         let placed = group.place(&draft, Kind::Message).is_ok();

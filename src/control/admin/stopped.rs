@@ -194,7 +194,7 @@ impl Log {
             let header = group.begin_segment(self.next_epoch, self.segments.keys().next().copied().unwrap_or(1));
             octets.resize(SEGMENT_HEADER, 0);
             encode_header(header, &mut octets);
-            group.header_ended();
+            group.header_ended(self.next_epoch);
             while let Some((draft, kind)) = changes.peek() {
                 match group.place(draft, *kind) {
                     Ok(_) => drop(changes.next()),

@@ -198,7 +198,8 @@ impl<M: Machine> Log<M> {
         self.0.octets_in_use.set(self.0.octets_in_use.get() + segment.octets);
         self.0.in_use.borrow_mut().insert(epoch, InUse::new(segment));
         let log = self.clone();
-        self.0.machine.spawn_vital(Class::Intake, async move { log.write_header(header).await });
+        let freed_by = self.0.freed_by.borrow().clone();
+        self.0.machine.spawn_vital(Class::Intake, async move { log.write_header(header, freed_by).await });
         self.0.segments_changed.ring();
         self.recycle();
         self.look_for_fragments();

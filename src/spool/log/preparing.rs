@@ -30,7 +30,7 @@ impl<M: Machine> Log<M> {
             let takes = compaction::takes(&usage, usage.segments(), self.0.refused.get(), Growth::Mail);
             let has_written = std::mem::replace(&mut seen, self.0.batches.get()) != self.0.batches.get();
             let is_busy = has_written || self.0.group.borrow().has_gathered();
-            if takes && is_busy && few < usage.free && usage.free < wanted {
+            if takes && is_busy && !self.0.full.get() && few < usage.free && usage.free < wanted {
                 futures_lite::future::or(changed, self.0.machine.sleep(LOOK)).await;
                 continue;
             }

@@ -91,6 +91,7 @@ impl<M: Machine> Log<M> {
         }
         drop(in_use);
         if freed {
+            *self.0.freed_by.borrow_mut() = self.0.group.borrow().last();
             self.retire();
             self.0.segments_changed.ring();
         }
@@ -118,6 +119,12 @@ impl<M: Machine> Log<M> {
 
     async fn remove_retired(&self, path: &Path) {
         let disk = self.0.machine.disk();
+        let freed_by = self.0.freed_by.borrow().clone();
+        if let Some(ending) = freed_by
+            && ending.get().await.is_err()
+        {
+            return;
+        }
         let removed = match disk.remove(path).await {
             Ok(()) => disk.sync_directory(&self.0.directory).await,
             error => error,

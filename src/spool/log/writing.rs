@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Log, LogEvent};
+use crate::io::wait::Latch;
 use crate::io::{Aligned, File, Machine, Part};
 use crate::spool::compaction::leaves_a_step;
-use crate::spool::group_commit::BatchLost;
+use crate::spool::group_commit::{BatchLost, Ending};
 use crate::spool::record::{Draft, Kind};
 use crate::spool::segment::{SEGMENT_HEADER, SegmentHeader, encode_header};
 
@@ -52,9 +53,13 @@ impl<M: Machine> Log<M> {
         }
     }
 
-    /// Writes the header of a segment that was begun. The last batch of the segment before may be on its way meanwhile; the first
-    /// one of this segment leaves behind both.
-    pub(super) async fn write_header(&self, header: SegmentHeader) {
+    /// Writes the header of a segment that was begun. The last batch of the segment before may be on its way meanwhile, unless it is
+    /// what says that a freed segment is not needed any more; the first one of this segment leaves behind both.
+    pub(super) async fn write_header(&self, header: SegmentHeader, freed_by: Option<Latch<Ending>>) {
+        if let Some(ending) = freed_by {
+            // Where that was lost the log is closed, and nothing is written over.
+            let _ = ending.get().await;
+        }
         let mut buffer = Aligned::zeroed(SEGMENT_HEADER);
         encode_header(header, &mut buffer);
         let octets = Octets { buffer, range: 0..SEGMENT_HEADER, rest: Vec::new() };
@@ -62,7 +67,7 @@ impl<M: Machine> Log<M> {
         if let Err(error) = result {
             self.close(error);
         }
-        self.0.group.borrow_mut().header_ended();
+        self.0.group.borrow_mut().header_ended(header.epoch);
         self.0.gathered.ring();
     }
 
@@ -111,7 +116,7 @@ impl<M: Machine> Log<M> {
         }
     }
 
-    /// Where the segment has no room left for it, the header of the next one says the same.
+    /// Where the segment has no room left for it, the first record of the next one says the same.
     fn mark(&self) {
         self.0.unmarked.set(false);
         let mark = Draft::mark();

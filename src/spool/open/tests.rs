@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::io::sim::{Fault, Operation, SimMachine, World, errno, seeds};
 use crate::mail::{Content, Envelope};
+use crate::spool::log::Purpose;
 use crate::spool::record::{Draft, Fields, Kind, Origin};
 use crate::spool::{Outcome, OutcomeResult, StoreError};
 
@@ -520,4 +521,43 @@ fn the_first_message_of_a_segment_is_there_after_a_crash() {
             assert_eq!(opened.quarantined, Vec::<PathBuf>::new(), "seed {seed}: a crash is no damage");
         });
     }
+}
+
+#[test]
+fn a_freed_segment_is_not_written_over_before_what_freed_it_is_on_the_disk() {
+    let world = World::new(1);
+    let machine = world.machine();
+    let settings = Settings { max_segments: 3, ..settings(128 * 1024) };
+    let opened = world.block_on(async { Spool::open(machine, LOG.as_ref(), settings, Box::new(|_| {})).await });
+    let spool = opened.and_then(Result::ok).expect("a log").spool;
+    world.run(Duration::from_secs(5));
+    let log = spool.log();
+    // A segment has room for two.
+    let record = |id| {
+        let mut draft = Draft::message(&envelope(id), &[], Vec::new());
+        draft.push(&[b'x'; 40_000]);
+        draft.set_findings(&Content { octets: 40_000, ..Content::default() });
+        draft
+    };
+    let begin = |id| {
+        let placed = world.block_on(log.begin(&record(id), Kind::Message, Purpose::Move)).expect("it ends");
+        placed.expect("there is room").0
+    };
+    let kept: Vec<_> = (1..=5).map(begin).collect();
+    world.run(Duration::from_secs(1));
+    assert_eq!((kept[1].epoch, kept[2].epoch, kept[4].epoch, log.usage().free), (1, 2, 3, 0));
+    let file = |epoch| path(LOG.as_ref(), log.slot(epoch).expect("it is in use"));
+    let (oldest, newest) = (file(1), file(3));
+    let epoch = || decode_header(&world.disk().read(&oldest).expect("a segment")[..SEGMENT_HEADER]).map(|it| it.epoch);
+    // A file is known by the name that it was made under.
+    let concerned = move |path: &Path| path.file_stem() == newest.file_name();
+    world.faults().add(Fault::delay(Operation::Write, Duration::from_secs(1)).at(concerned));
+    // What is in this batch lets go of the oldest segment, and the next record begins that anew.
+    assert_eq!(begin(6).epoch, 3);
+    kept[..2].iter().for_each(|extent| log.unpin(extent, record(1).weight(Kind::Message)));
+    assert_eq!(begin(7).epoch, 4);
+    world.run(Duration::from_millis(500));
+    assert_eq!(epoch(), Some(1), "the batch is on its way");
+    world.run(Duration::from_secs(3));
+    assert_eq!(epoch(), Some(4));
 }

@@ -36,7 +36,7 @@ impl Segment {
     fn over(mut octets: Vec<u8>, epoch: u64) -> Segment {
         let mut group = GroupCommit::new(KEY, OCTETS);
         encode_header(group.begin_segment(epoch, 1), &mut octets);
-        group.header_ended();
+        group.header_ended(epoch);
         Segment { group, octets, epoch }
     }
 
