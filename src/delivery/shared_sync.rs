@@ -43,8 +43,11 @@ impl SharedSync {
             loop {
                 let ended = own.disk().sync_directory(&directory).await.map_err(Rc::new);
                 ending.set(ended.clone());
-                let failed = ended.is_err().then(|| syncs.next(&directory)).flatten();
-                failed.inspect(|next| next.set(ended));
+                if ended.is_err()
+                    && let Some(next) = syncs.next(&directory)
+                {
+                    next.set(ended);
+                }
                 match syncs.next(&directory) {
                     Some(next) => ending = next,
                     None => return,

@@ -124,8 +124,8 @@ pub trait Disk: Clone + 'static {
 
     /// Makes a new file `from` of `range` of the buffer, brings it to stable storage, and renames it to `to`, replacing one of that
     /// name: durable once the directory of `to` is synced. Each step begins only when the one before it was done whole, so what is
-    /// called `to` is always whole; they follow each other even where nobody waits any more. After an error the file has one of its names or none; `AlreadyExists` where there was one
-    /// called `from`.
+    /// called `to` is always whole; they may follow each other even where nobody waits any more. After an error the file has one of
+    /// its names or none; `AlreadyExists` where there was one called `from`.
     async fn publish(
         &self,
         buffer: Aligned,
@@ -140,6 +140,28 @@ pub trait Disk: Clone + 'static {
     /// Octets that may still be written on the file system that holds `path`, a file or directory of the spool; known to the
     /// second.
     fn free_octets(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// [`Disk::publish`] in one operation after the other.
+async fn publish_by_steps<D: Disk>(
+    disk: &D,
+    buffer: Aligned,
+    range: std::ops::Range<usize>,
+    from: &Path,
+    to: &Path,
+) -> (io::Result<()>, Aligned) {
+    let file = match disk.open(from, Open::New).await {
+        Ok(file) => file,
+        Err(error) => return (Err(error), buffer),
+    };
+    let (written, buffer) = file.write_at(buffer, range, 0).await;
+    let rest = async {
+        written?;
+        file.sync().await?;
+        drop(file);
+        disk.rename(from, to).await
+    };
+    (rest.await, buffer)
 }
 
 /// How to open a file.

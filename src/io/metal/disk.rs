@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use io_uring::{opcode, types};
 
 use super::ring::{FileSlot, Keep, Ring};
-use crate::io::{Aligned, Disk, File, Open, Part};
+use crate::io::{Aligned, Disk, File, Open, Part, publish_by_steps};
 
 /// The working directory, which absolute paths leave unused.
 const ANYWHERE: types::Fd = types::Fd(libc::AT_FDCWD);
@@ -79,27 +79,6 @@ impl RingDisk {
         }
         (result.map(drop), kept_buffer(keep))
     }
-
-    /// Publishes in one operation after the other, where the kernel has no table of files or all of it is used.
-    async fn publish_by_steps(
-        &self,
-        buffer: Aligned,
-        range: Range<usize>,
-        from: &Path,
-        to: &Path,
-    ) -> (io::Result<()>, Aligned) {
-        let file = match self.open(from, Open::New).await {
-            Ok(file) => file,
-            Err(error) => return (Err(error), buffer),
-        };
-        let (written, buffer) = file.write_at(buffer, range, 0).await;
-        let rest = async {
-            written?;
-            file.sync().await?;
-            self.rename(from, to).await
-        };
-        (rest.await, buffer)
-    }
 }
 
 impl Disk for RingDisk {
@@ -149,7 +128,8 @@ impl Disk for RingDisk {
     async fn publish(&self, buffer: Aligned, range: Range<usize>, from: &Path, to: &Path) -> (io::Result<()>, Aligned) {
         match self.ring.file_slot() {
             Some(slot) => self.publish_at_once(slot, buffer, range, from, to).await,
-            None => self.publish_by_steps(buffer, range, from, to).await,
+            // The kernel has no table of files, or all of it is used.
+            None => publish_by_steps(self, buffer, range, from, to).await,
         }
     }
 
@@ -340,7 +320,7 @@ mod tests {
             let published = async {
                 match at_once {
                     true => disk.publish(buffer, 0..octets, &from, &to).await,
-                    false => disk.publish_by_steps(buffer, 0..octets, &from, &to).await,
+                    false => publish_by_steps(disk, buffer, 0..octets, &from, &to).await,
                 }
             };
             run(&disk.ring, published).0

@@ -10,7 +10,7 @@ use super::errno;
 use super::faults::{Operation, Verdict};
 use super::image::Id;
 use super::kernel::{Kernel, Turn};
-use crate::io::{Aligned, Disk, File, Open, Part, aligned};
+use crate::io::{Aligned, Disk, File, Open, Part, aligned, publish_by_steps};
 
 /// The disk of a simulated machine.
 #[derive(Clone)]
@@ -28,27 +28,6 @@ impl SimDisk {
     ) -> Completion<T> {
         let paths = paths.iter().map(|path| path.to_path_buf()).collect();
         self.kernel.submit(self.life, operation, paths, apply)
-    }
-
-    async fn publish_by_steps(
-        &self,
-        buffer: Aligned,
-        range: Range<usize>,
-        from: &Path,
-        to: &Path,
-    ) -> (io::Result<()>, Aligned) {
-        let file = match self.open(from, Open::New).await {
-            Ok(file) => file,
-            Err(error) => return (Err(error), buffer),
-        };
-        let (written, buffer) = file.write_at(buffer, range, 0).await;
-        let rest = async {
-            written?;
-            file.sync().await?;
-            drop(file);
-            self.rename(from, to).await
-        };
-        (rest.await, buffer)
     }
 }
 
@@ -130,7 +109,7 @@ impl Disk for SimDisk {
     async fn publish(&self, buffer: Aligned, range: Range<usize>, from: &Path, to: &Path) -> (io::Result<()>, Aligned) {
         let (slot, completion) = completion();
         let (disk, from, to) = (self.clone(), from.to_owned(), to.to_owned());
-        let steps = async move { slot.fill(disk.publish_by_steps(buffer, range, &from, &to).await) };
+        let steps = async move { slot.fill(publish_by_steps(&disk, buffer, range, &from, &to).await) };
         self.kernel.spawn(self.life, steps);
         completion.await
     }

@@ -19,8 +19,9 @@ pub struct Scan {
     gaps: Vec<Range<usize>>,
     /// Whole records that are not taken in yet, and where each stands.
     records: Vec<(Header, u32)>,
-    /// All records were found, and there is one at least.
+    /// All records were found.
     found: bool,
+    /// There is one at least.
     any: bool,
     damage: Vec<Range<usize>>,
 }
